@@ -1,0 +1,52 @@
+# Edgeproof. `make` alone prints this help.
+SHELL := /bin/bash
+PYTHON ?= python3
+OUT ?= build/demo
+EDGES ?= 3
+DEVICES ?= 30
+ROUNDS ?= 10
+LEDGER ?= embedded
+VENV := .venv
+BIN := $(VENV)/bin
+# uv from PATH, else from PyPI into the environment itself.
+UV := $(shell command -v uv || echo $(BIN)/uv)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench test-faults lock clean
+
+help: ## Print this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: pyproject.toml requirements/full.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Edgeproof needs Python 3.11 or newer: $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=/path/to/python3.11"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) lacks venv or ensurepip. On Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/full.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
+	@touch $@
+
+demo: $(VENV)/.installed ## Run the whole system on real data, attack it, write a report below build/demo
+	$(BIN)/edgeproof demo --out "$(OUT)" --edges "$(EDGES)" --devices "$(DEVICES)" --rounds "$(ROUNDS)" --ledger "$(LEDGER)"
+
+test: lint ## Run the whole suite: ruff, mypy strict, import-linter, pytest
+	$(BIN)/python -m pytest -m "not faults"
+
+lint: $(VENV)/.installed ## Run ruff, mypy strict and import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-faults: $(VENV)/.installed ## Kill every process at many points and check that nothing is lost (long)
+	$(BIN)/python -m pytest -m faults
+
+bench: $(VENV)/.installed ## Measure on the embedded ledger: build/bench/*.json and docs/benchmarks.md
+	$(BIN)/python -m benchmarks
+
+lock: ## Resolve the lock files anew (versions and hashes, no addresses)
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/base.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements/full.lock
+
+clean: ## Remove everything that was built (build/, caches); keeps .venv
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

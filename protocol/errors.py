@@ -1,0 +1,74 @@
+"""Errors of the protocol room.
+
+ProtocolError
+├── EncodingError            bytes or text that are not the canonical form of anything
+│   ├── MalformedJson        not JSON, duplicate keys, floats, not canonical
+│   └── SchemaMismatch       a field is missing, unknown or of another type
+├── MerkleError              an inclusion or consistency proof that does not hold
+├── InvalidBlock             a block, envelope or transaction that cannot be read or does not hold together
+│   └── InvalidBlockSignature
+├── InvalidStatement         an anchor statement that contradicts itself or its predecessor
+├── UntrustedSignature       a signature by a key that no roster or configuration names
+├── QuorumNotReached         fewer (or more) valid signatures than the policy asks for
+└── InvalidSignatureBase     the covered fields of a reading cannot be brought into the signature base
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "EncodingError",
+    "InvalidBlock",
+    "InvalidBlockSignature",
+    "InvalidSignatureBase",
+    "InvalidStatement",
+    "MalformedJson",
+    "MerkleError",
+    "ProtocolError",
+    "QuorumNotReached",
+    "SchemaMismatch",
+    "UntrustedSignature",
+]
+
+
+class ProtocolError(Exception):
+    """Root of this room's errors."""
+
+
+class EncodingError(ProtocolError):
+    """Bytes or text that are not the canonical form of anything."""
+
+
+class MalformedJson(EncodingError):
+    """Not JSON, or JSON that is not in the canonical form."""
+
+
+class SchemaMismatch(EncodingError):
+    """A field is missing, unknown, or of another type than the message asks for."""
+
+
+class MerkleError(ProtocolError):
+    """An inclusion or consistency proof that does not hold."""
+
+
+class InvalidBlock(ProtocolError):
+    """A block, envelope or transaction that cannot be read or does not hold together."""
+
+
+class InvalidBlockSignature(InvalidBlock):
+    """The orderers' signatures on a block do not satisfy the configuration."""
+
+
+class InvalidStatement(ProtocolError):
+    """An anchor statement that contradicts itself or its predecessor."""
+
+
+class UntrustedSignature(ProtocolError):
+    """A signature by a key that no roster or configuration names."""
+
+
+class QuorumNotReached(ProtocolError):
+    """Fewer or more valid signatures than the policy asks for."""
+
+
+class InvalidSignatureBase(ProtocolError):
+    """The covered fields of a reading cannot be brought into the signature base."""
