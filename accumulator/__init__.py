@@ -1,1 +1,86 @@
-"""accumulator"""
+"""The RSA accumulator: pure number theory over gmpy2, without clock, disk or socket.
+
+The paper's own unsound forms are in `accumulator.paper`, multiplication counting in `accumulator.counting`;
+neither is imported here.
+"""
+
+from accumulator.append_only import (
+    AppendOnlyProof,
+    decode_append_only,
+    encode_append_only,
+    prove_append_only,
+    verify_append_only,
+)
+from accumulator.batch import MembershipInstance, aggregate, verify_aggregate, verify_batch
+from accumulator.encodings import decode_value, decode_value_hex, encode_value, encode_value_hex
+from accumulator.errors import (
+    AccumulatorError,
+    EncodingError,
+    InvalidAppendOnlyProof,
+    InvalidCertificate,
+    InvalidExponentiationProof,
+    InvalidMembership,
+    InvalidParameters,
+    InvalidProof,
+    NotInGroup,
+    NotPrimeRepresentative,
+    OutOfRange,
+)
+from accumulator.exponentiation import ExponentiationProof, prove_exponentiation, verify_exponentiation
+from accumulator.membership import all_membership_witnesses, membership_witness, verify_membership
+from accumulator.parameters import RSA_2048, Modulus, Parameters, default_parameters
+from accumulator.primes import (
+    CERTIFICATE_WINDOW,
+    PrimeRepresentative,
+    check_canonical_certificate,
+    check_certificate,
+    hash_to_prime,
+    is_prime,
+)
+from accumulator.update import accumulate, product, update
+
+__all__ = [
+    "CERTIFICATE_WINDOW",
+    "RSA_2048",
+    "AccumulatorError",
+    "AppendOnlyProof",
+    "EncodingError",
+    "ExponentiationProof",
+    "InvalidAppendOnlyProof",
+    "InvalidCertificate",
+    "InvalidExponentiationProof",
+    "InvalidMembership",
+    "InvalidParameters",
+    "InvalidProof",
+    "MembershipInstance",
+    "Modulus",
+    "NotInGroup",
+    "NotPrimeRepresentative",
+    "OutOfRange",
+    "Parameters",
+    "PrimeRepresentative",
+    "accumulate",
+    "aggregate",
+    "all_membership_witnesses",
+    "check_canonical_certificate",
+    "check_certificate",
+    "decode_append_only",
+    "decode_value",
+    "decode_value_hex",
+    "default_parameters",
+    "encode_append_only",
+    "encode_value",
+    "encode_value_hex",
+    "hash_to_prime",
+    "is_prime",
+    "membership_witness",
+    "product",
+    "prove_append_only",
+    "prove_exponentiation",
+    "update",
+    "verify_aggregate",
+    "verify_append_only",
+    "verify_batch",
+    "verify_exponentiation",
+    "verify_membership",
+]

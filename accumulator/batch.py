@@ -1,0 +1,167 @@
+"""Checking many membership witnesses together, soundly.
+
+The paper's equation (1) multiplies both sides of all equations; seed 003, section IV.E. Anybody can solve
+that product for elements that do not exist (see `accumulator.paper.bezout_forgery`). Two sound ways replace
+it: one aggregated witness with a proof of exponentiation where all elements belong to one value, and random
+exponents that the prover cannot foresee where they do not.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import gmpy2
+
+from accumulator.errors import AccumulatorError, InvalidMembership
+from accumulator.exponentiation import ExponentiationProof, prove_exponentiation, verify_exponentiation
+from accumulator.membership import check_statement, verify_membership
+from accumulator.parameters import Parameters
+from accumulator.primes import check_prime
+from accumulator.update import check_width, product
+
+_AGGREGATE_CONTEXT = b"edgeproof/accumulator/aggregate/v1"
+_RANDOM_BYTES = 16  # a batch with a bad instance passes with probability 2^-128
+
+
+@dataclass(frozen=True)
+class MembershipInstance:
+    """One claim of a batch: `witness` to the power `prime` is `value`."""
+
+    parameters: Parameters
+    """Of the chain that the value belongs to."""
+
+    value: int
+    """The accumulator value, from an anchor."""
+
+    prime: int
+    """The element's prime representative, derived from the element by the verifier."""
+
+    witness: int
+    """The membership witness, from the prover."""
+
+
+def aggregate(
+    parameters: Parameters, primes: Sequence[int], witnesses: Sequence[int], value_after: int
+) -> tuple[int, ExponentiationProof]:
+    """One membership witness for all of `primes`, with the proof that lets it be checked fast.
+
+    Shamir's trick by a tree: from w1^x1 = w2^x2 = v and a·x1 + b·x2 = 1 follows (w1^b · w2^a)^(x1·x2) = v.
+    Cost: log2(n) times n 256-bit powers, and two more for the proof.
+
+    Raises:
+        InvalidMembership: no witnesses, unequal numbers, a repeated prime, or the witnesses do not all lead
+            to `value_after`.
+        OutOfRange, NotInGroup: a value or a witness is not canonical.
+        NotPrimeRepresentative: one of `primes` is even or short.
+    """
+    if not primes or len(primes) != len(witnesses) or len(set(primes)) != len(primes):
+        raise InvalidMembership("an aggregate needs distinct primes and one membership witness for each")
+    check_width(primes)
+    parameters.check_value(value_after)
+    level = [(parameters.check_value(w), gmpy2.mpz(p)) for p, w in zip(primes, witnesses, strict=True)]
+    while len(level) > 1:
+        paired = [_combine(parameters, level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+        level = paired + level[len(paired) * 2 :]
+    witness, exponent = level[0]
+    result, proof = prove_exponentiation(parameters, witness, int(exponent), _AGGREGATE_CONTEXT)
+    if result != value_after:
+        raise InvalidMembership("the membership witnesses do not all lead to the accumulator value")
+    return witness, proof
+
+
+def _combine(
+    parameters: Parameters, left: tuple[int, gmpy2.mpz], right: tuple[int, gmpy2.mpz]
+) -> tuple[int, gmpy2.mpz]:
+    divisor, a, b = gmpy2.gcdext(left[1], right[1])
+    if divisor != 1:
+        raise InvalidMembership("the prime representatives share a factor")
+    witness = parameters.group.multi_power((left[0], right[0]), (int(b), int(a)))
+    return witness, left[1] * right[1]
+
+
+def verify_aggregate(
+    parameters: Parameters, value_after: int, primes: Sequence[int], witness: int, proof: ExponentiationProof
+) -> None:
+    """Check that all of `primes` were accumulated into `value_after`.
+
+    Cost: two 256-bit powers for any number of primes, besides their primality tests and their product.
+
+    Raises:
+        InvalidMembership: a value is not canonical, a prime is none or is repeated, or the proof of
+            exponentiation does not hold.
+    """
+    if not primes or len(set(primes)) != len(primes):
+        raise InvalidMembership("an aggregate is for one or more distinct primes")
+    try:
+        for prime in primes:
+            check_prime(prime)
+        verify_exponentiation(parameters, witness, product(primes), value_after, proof, _AGGREGATE_CONTEXT)
+    except AccumulatorError as error:
+        raise InvalidMembership(f"the aggregated membership witness does not hold: {error}") from error
+
+
+def verify_batch(
+    instances: Sequence[MembershipInstance], *, randomness: Callable[[int], bytes] = secrets.token_bytes
+) -> None:
+    """Check any instances, of any values, chains and moduli, together; name the bad ones.
+
+    For random 128-bit r: the product of witness^(prime·r) must be the product of value^r, in Z_N*/{±1}. If it
+    is not, halves are checked with fresh randomness down to single instances (bisection).
+
+    Args:
+        instances: none is vacuously valid.
+        randomness: gives that many bytes; must be unpredictable to whoever made the instances.
+
+    Cost: see `Group.multi_power`; each bad instance adds about log2(n) smaller batches.
+
+    Raises:
+        InvalidMembership: `positions` holds the zero-based positions of all bad instances, ascending.
+    """
+    bad: list[int] = []
+    by_modulus: dict[int, list[int]] = {}
+    for position, instance in enumerate(instances):
+        try:
+            check_statement(instance.parameters, instance.value, instance.prime, instance.witness)
+        except InvalidMembership:
+            bad.append(position)
+        else:
+            by_modulus.setdefault(instance.parameters.modulus.n, []).append(position)
+    for positions in by_modulus.values():
+        bad.extend(_bisect(instances, positions, randomness))
+    if bad:
+        named = ", ".join(map(str, sorted(bad)))
+        raise InvalidMembership(f"membership does not hold at positions {named}", tuple(sorted(bad)))
+
+
+def _bisect(
+    instances: Sequence[MembershipInstance], positions: list[int], randomness: Callable[[int], bytes]
+) -> list[int]:
+    """The bad ones among `positions`, which share a modulus and have passed `check_statement`."""
+    if len(positions) == 1:
+        instance = instances[positions[0]]
+        try:
+            verify_membership(instance.parameters, instance.value, instance.prime, instance.witness)
+        except InvalidMembership:
+            return positions
+        return []
+    if _holds([instances[position] for position in positions], randomness):
+        return []
+    middle = len(positions) // 2
+    return _bisect(instances, positions[:middle], randomness) + _bisect(
+        instances, positions[middle:], randomness
+    )
+
+
+def _holds(instances: Sequence[MembershipInstance], randomness: Callable[[int], bytes]) -> bool:
+    """Whether the random combination of instances of one modulus holds."""
+    group = instances[0].parameters.group
+    scalars = [int.from_bytes(randomness(_RANDOM_BYTES), "big") + 1 for _ in instances]
+    # Instances of one value share its power: the exponents add up.
+    of_value: dict[int, int] = {}
+    for instance, scalar in zip(instances, scalars, strict=True):
+        of_value[instance.value] = of_value.get(instance.value, 0) + scalar
+    left = group.multi_power(
+        [instance.witness for instance in instances],
+        [instance.prime * scalar for instance, scalar in zip(instances, scalars, strict=True)],
+    )
+    return left == group.multi_power(list(of_value), list(of_value.values()))

@@ -1,0 +1,60 @@
+"""Accumulating: an accumulator value raised to the prime representatives of new elements.
+
+Seed 003, section IV.A, "Update", with prime representatives in place of the bare hash.
+"""
+
+from collections.abc import Sequence
+
+import gmpy2
+
+from accumulator.errors import NotPrimeRepresentative
+from accumulator.parameters import Parameters
+from accumulator.primes import PRIME_BITS
+
+
+def product(primes: Sequence[int]) -> int:
+    """The product of the integers by a balanced tree (1 for none). Cost: O(M(n) log n) bit operations."""
+    level = [gmpy2.mpz(prime) for prime in primes]
+    if not level:
+        return 1
+    while len(level) > 1:
+        paired = [left * right for left, right in zip(level[::2], level[1::2], strict=False)]
+        if len(level) % 2:
+            paired.append(level[-1])
+        level = paired
+    return int(level[0])
+
+
+def check_width(primes: Sequence[int]) -> None:
+    """Refuse exponents that cannot be prime representatives, by width and parity alone.
+
+    Primality is the caller's: whoever accumulates has just searched for the canonical representative.
+
+    Raises:
+        NotPrimeRepresentative: even, or below 2^255.
+    """
+    for prime in primes:
+        if prime % 2 == 0 or prime.bit_length() < PRIME_BITS:
+            raise NotPrimeRepresentative("a prime representative is odd and has 256 bits")
+
+
+def update(parameters: Parameters, value: int, prime: int) -> int:
+    """The accumulator value after one more element. Cost: one 256-bit power.
+
+    Raises:
+        OutOfRange, NotInGroup: `value` is not a canonical accumulator value.
+        NotPrimeRepresentative: `prime` is even or short.
+    """
+    return accumulate(parameters, value, [prime])
+
+
+def accumulate(parameters: Parameters, value: int, primes: Sequence[int]) -> int:
+    """The accumulator value after all of `primes`, in any order: a product tree and one power.
+
+    Raises:
+        OutOfRange, NotInGroup: `value` is not a canonical accumulator value.
+        NotPrimeRepresentative: one of `primes` is even or short.
+    """
+    parameters.check_value(value)
+    check_width(primes)
+    return parameters.group.power(value, product(primes))
