@@ -239,8 +239,11 @@ class DevelopmentAuthority:
         return read_file(path) if path.exists() else None
 
     def fabric_msp_config(self) -> msp_config_pb2.MSPConfig:
-        """The organisation as Fabric's ``msp.MSPConfig``: root, NodeOUs, current revocation list; no
-        secret.""" root = self.root_certificate_pem
+        """The organisation as Fabric's ``msp.MSPConfig``: root, NodeOUs, current revocation list.
+
+        It holds no secret.
+        """
+        root = self.root_certificate_pem
 
         def unit(name: str) -> msp_config_pb2.FabricOUIdentifier:
             return msp_config_pb2.FabricOUIdentifier(certificate=root, organizational_unit_identifier=name)

@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature as CryptoInvalidSignature
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from identity.certificates import key_usage_of
 from identity.errors import MalformedIdentity, RevokedCertificate, UntrustedCertificate
@@ -240,5 +241,5 @@ def _signed_list(listed: x509.CertificateRevocationList, authority: x509.Certifi
         return False
     if not isinstance(listed.signature_hash_algorithm, hashes.SHA256) or not key_usage_of(authority).crl_sign:
         return False
-    return listed.is_signature_valid(authority.public_key())  # type: ignore[arg-type]  # P-256, checked on
-    reading
+    key = authority.public_key()
+    return isinstance(key, ec.EllipticCurvePublicKey) and listed.is_signature_valid(key)
