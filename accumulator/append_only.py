@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from accumulator._hashing import tagged_hash
 from accumulator.errors import AccumulatorError, EncodingError, InvalidAppendOnlyProof
 from accumulator.parameters import Parameters
-from accumulator.primes import hash_to_prime
-from accumulator.update import check_width, product
+from accumulator.primes import check_width, hash_to_prime
+from accumulator.update import product
 
 _BASE_TAG = "edgeproof/accumulator/append-only-base/v1"
 _CHALLENGE_TAG = "edgeproof/accumulator/append-only/v1"
@@ -69,7 +69,7 @@ def prove_append_only(
 
     Raises:
         OutOfRange, NotInGroup: a value is not canonical.
-        NotPrimeRepresentative: one of `primes` is even or short.
+        NotPrimeRepresentative: one of `primes` has the wrong width.
     """
     parameters.check_value(value_before)
     parameters.check_value(value_after)

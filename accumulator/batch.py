@@ -16,8 +16,8 @@ from accumulator.errors import AccumulatorError, InvalidMembership
 from accumulator.exponentiation import ExponentiationProof, prove_exponentiation, verify_exponentiation
 from accumulator.membership import check_statement, verify_membership
 from accumulator.parameters import Parameters
-from accumulator.primes import check_prime
-from accumulator.update import check_width, product
+from accumulator.primes import check_prime, check_width
+from accumulator.update import product
 
 _AGGREGATE_CONTEXT = b"edgeproof/accumulator/aggregate/v1"
 _RANDOM_BYTES = 16  # a batch with a bad instance passes with probability 2^-128
@@ -52,7 +52,7 @@ def aggregate(
         InvalidMembership: no witnesses, unequal numbers, a repeated prime, or the witnesses do not all lead
             to `value_after`.
         OutOfRange, NotInGroup: a value or a witness is not canonical.
-        NotPrimeRepresentative: one of `primes` is even or short.
+        NotPrimeRepresentative: one of `primes` has the wrong width.
     """
     if not primes or len(primes) != len(witnesses) or len(set(primes)) != len(primes):
         raise InvalidMembership("an aggregate needs distinct primes and one membership witness for each")

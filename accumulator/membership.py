@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from accumulator.errors import AccumulatorError, InvalidMembership
 from accumulator.parameters import Parameters
-from accumulator.primes import check_prime
-from accumulator.update import check_width, product
+from accumulator.primes import check_prime, check_width
+from accumulator.update import product
 
 
 def membership_witness(parameters: Parameters, value_before: int, primes: Sequence[int], index: int) -> int:
@@ -25,7 +25,7 @@ def membership_witness(parameters: Parameters, value_before: int, primes: Sequen
 
     Raises:
         OutOfRange, NotInGroup: `value_before` is not a canonical accumulator value.
-        NotPrimeRepresentative: one of `primes` is even or short.
+        NotPrimeRepresentative: one of `primes` has the wrong width.
         IndexError: no such position.
     """
     if not 0 <= index < len(primes):
@@ -45,7 +45,7 @@ def all_membership_witnesses(parameters: Parameters, value_before: int, primes: 
 
     Raises:
         OutOfRange, NotInGroup: `value_before` is not a canonical accumulator value.
-        NotPrimeRepresentative: one of `primes` is even or short.
+        NotPrimeRepresentative: one of `primes` has the wrong width.
     """
     parameters.check_value(value_before)
     check_width(primes)

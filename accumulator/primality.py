@@ -65,8 +65,8 @@ def is_strong_lucas_probable_prime(n: int) -> bool:
         d, sign = d + 2, -sign
     q = (1 - sign * d) // 4
     if gmpy2.gcd(n, 2 * q * d) != 1:
-        # Such an n has a factor below 2·|D|; only n equal to that factor is prime.
-        return n <= 2 * d and n in primes_below(2 * d + 1)
+        # A prime n divides neither D (the symbol would be 0) nor Q (D = 1 mod n, the symbol would be 1).
+        return False
     return bool(gmpy2.is_strong_lucas_prp(n, 1, q))
 
 

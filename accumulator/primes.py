@@ -13,13 +13,14 @@ from the start serves as a certificate: whoever checks it tests one number inste
   the canonical one, with no prime skipped: `hash_to_prime`, or `check_canonical_certificate`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import gmpy2
 
 from accumulator._hashing import tagged_hash
 from accumulator.errors import InvalidCertificate, NotPrimeRepresentative
-from accumulator.primality import is_prime, primes_below
+from accumulator.primality import is_prime, is_strong_probable_prime, primes_below
 
 __all__ = [
     "CERTIFICATE_WINDOW",
@@ -28,6 +29,7 @@ __all__ = [
     "check_canonical_certificate",
     "check_certificate",
     "check_prime",
+    "check_width",
     "hash_to_prime",
     "is_prime",
 ]
@@ -38,6 +40,9 @@ CERTIFICATE_WINDOW = 1 << 14
 representative falls outside with probability exp(-16384 / 177), about 2^-133."""
 
 DIGEST_BYTES = 32
+_LOWEST = 1 << (PRIME_BITS - 1)
+# A start just below 2^256 may lead across it (probability 2^-240).
+_HIGHEST = (1 << PRIME_BITS) + CERTIFICATE_WINDOW
 
 _START_TAG = "edgeproof/accumulator/prime-start/v1"
 
@@ -82,7 +87,8 @@ def hash_to_prime(digest: bytes) -> PrimeRepresentative:
     while True:
         for position in _candidates(start + offset):
             candidate = start + offset + 2 * position
-            if is_prime(candidate):
+            # Base 2 first: composites fall here and do not crowd what `is_prime` remembers.
+            if is_strong_probable_prime(candidate, 2) and is_prime(candidate):
                 return PrimeRepresentative(candidate, candidate - start)
         offset += 2 * _SEGMENT
 
@@ -135,12 +141,26 @@ def check_canonical_certificate(digest: bytes, offset: int) -> int:
     return canonical.prime
 
 
-def check_prime(prime: int) -> int:
-    """Refuse an exponent that is not a 256-bit prime.
+def check_width(primes: Iterable[int]) -> None:
+    """Refuse exponents that cannot be prime representatives, by width and parity alone.
+
+    For whoever accumulates: it has just searched for the canonical representatives.
 
     Raises:
-        NotPrimeRepresentative: below 2^255 or composite.
+        NotPrimeRepresentative: even, or outside what `hash_to_prime` and `check_certificate` give.
     """
-    if prime.bit_length() < PRIME_BITS or not is_prime(prime):
+    for prime in primes:
+        if not _LOWEST <= prime < _HIGHEST or prime % 2 == 0:
+            raise NotPrimeRepresentative("a prime representative is odd and has 256 bits")
+
+
+def check_prime(prime: int) -> int:
+    """Refuse an exponent that is not a 256-bit prime; return it.
+
+    Raises:
+        NotPrimeRepresentative: of the wrong width, or composite.
+    """
+    check_width([prime])
+    if not is_prime(prime):
         raise NotPrimeRepresentative("the exponent is not a 256-bit prime")
     return prime

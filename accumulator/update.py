@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 import gmpy2
 
-from accumulator.errors import NotPrimeRepresentative
 from accumulator.parameters import Parameters
-from accumulator.primes import PRIME_BITS
+from accumulator.primes import check_width
 
 
 def product(primes: Sequence[int]) -> int:
@@ -25,25 +24,12 @@ def product(primes: Sequence[int]) -> int:
     return int(level[0])
 
 
-def check_width(primes: Sequence[int]) -> None:
-    """Refuse exponents that cannot be prime representatives, by width and parity alone.
-
-    Primality is the caller's: whoever accumulates has just searched for the canonical representative.
-
-    Raises:
-        NotPrimeRepresentative: even, or below 2^255.
-    """
-    for prime in primes:
-        if prime % 2 == 0 or prime.bit_length() < PRIME_BITS:
-            raise NotPrimeRepresentative("a prime representative is odd and has 256 bits")
-
-
 def update(parameters: Parameters, value: int, prime: int) -> int:
     """The accumulator value after one more element. Cost: one 256-bit power.
 
     Raises:
         OutOfRange, NotInGroup: `value` is not a canonical accumulator value.
-        NotPrimeRepresentative: `prime` is even or short.
+        NotPrimeRepresentative: `prime` has the wrong width.
     """
     return accumulate(parameters, value, [prime])
 
@@ -53,7 +39,7 @@ def accumulate(parameters: Parameters, value: int, primes: Sequence[int]) -> int
 
     Raises:
         OutOfRange, NotInGroup: `value` is not a canonical accumulator value.
-        NotPrimeRepresentative: one of `primes` is even or short.
+        NotPrimeRepresentative: one of `primes` has the wrong width.
     """
     parameters.check_value(value)
     check_width(primes)
