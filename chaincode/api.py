@@ -178,7 +178,7 @@ class SubmitReading:
 
 @dataclass(frozen=True)
 class StoredRecord:
-    """A record as the chain keeps it. State key ``record/<record id hex>``; ``nonce/<device>/<nonce>`` too."""
+    """A record as the chain keeps it: ``record/<record id hex>``; its nonce: ``nonce/<device>/<nonce>``."""
 
     leaf: RecordLeaf
     transaction: str
