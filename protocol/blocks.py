@@ -19,11 +19,13 @@ from google.protobuf.message import DecodeError, Message
 from identity.errors import IdentityError
 from identity.signers import verify_ecdsa
 from protocol.errors import InvalidBlock, InvalidBlockSignature
+from protocol.transactions import Transaction, verify_creator, verify_endorsements
 
 if TYPE_CHECKING:
     from protocol.configuration import Configuration
 
 __all__ = [
+    "Transaction",
     "block_signature_bytes",
     "check_linkage",
     "data_hash",
@@ -34,6 +36,8 @@ __all__ = [
     "parse_message",
     "validation_codes",
     "verify_block_signature",
+    "verify_creator",
+    "verify_endorsements",
 ]
 
 M = TypeVar("M", bound=Message)
@@ -90,8 +94,9 @@ def header_hash(header: common_pb2.BlockHeader) -> bytes:
 def data_hash(envelopes: Iterable[bytes]) -> bytes:
     """SHA-256 over the concatenated envelopes, 32 bytes.
 
-    Fabric hashes without lengths; the envelopes are nevertheless bound as a list by their own protobuf
-    framing only where each is read whole, so an auditor never takes one envelope out of a block unread.
+    Fabric hashes without lengths, so the hash alone does not say where one envelope ends: two envelopes
+    written as one hash alike, and protobuf would read the second over the first. For that reason
+    ``Transaction.from_envelope`` accepts an envelope in its one encoding only; no glued or cut one has that.
     """
     hasher = hashlib.sha256()
     for envelope in envelopes:
@@ -100,7 +105,7 @@ def data_hash(envelopes: Iterable[bytes]) -> bytes:
 
 
 def block_signature_bytes(value: bytes, signature_header: bytes, header: common_pb2.BlockHeader) -> bytes:
-    """What an orderer signs: Metadata.value, then its (signature or identifier) header, then the header's DER."""
+    """What an orderer signs: Metadata.value, its (signature or identifier) header, the block header's DER."""
     return value + signature_header + header_bytes(header)
 
 
@@ -136,7 +141,9 @@ def validation_codes(block: common_pb2.Block) -> bytes:
     if not codes and block.header.number == 0:
         return bytes(count)
     if len(codes) != count:
-        raise InvalidBlock(f"block {block.header.number} has {count} envelopes and {len(codes)} validation codes")
+        raise InvalidBlock(
+            f"block {block.header.number} has {count} envelopes and {len(codes)} validation codes"
+        )
     return codes
 
 

@@ -6,27 +6,35 @@ ProtocolError
 │   └── SchemaMismatch       a field is missing, unknown or of another type
 ├── MerkleError              an inclusion or consistency proof that does not hold
 ├── InvalidBlock             a block, envelope or transaction that cannot be read or does not hold together
-│   └── InvalidBlockSignature
+│   ├── InvalidBlockSignature
+│   └── InvalidEnvelope      with the code that Fabric's validation gives to the fault
 ├── InvalidStatement         an anchor statement that contradicts itself or its predecessor
 ├── UntrustedSignature       a signature by a key that no roster or configuration names
 ├── QuorumNotReached         fewer (or more) valid signatures than the policy asks for
 └── InvalidSignatureBase     the covered fields of a reading cannot be brought into the signature base
+    ├── MalformedHeaders     an HTTP field is missing, appears twice, or is not in the one accepted form
+    ├── ContentDigestMismatch  the digest is not that of the bytes that came with it
+    └── WrongChain           signed for another chain
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "ContentDigestMismatch",
     "EncodingError",
     "InvalidBlock",
     "InvalidBlockSignature",
+    "InvalidEnvelope",
     "InvalidSignatureBase",
     "InvalidStatement",
+    "MalformedHeaders",
     "MalformedJson",
     "MerkleError",
     "ProtocolError",
     "QuorumNotReached",
     "SchemaMismatch",
     "UntrustedSignature",
+    "WrongChain",
 ]
 
 
@@ -58,6 +66,14 @@ class InvalidBlockSignature(InvalidBlock):
     """The orderers' signatures on a block do not satisfy the configuration."""
 
 
+class InvalidEnvelope(InvalidBlock):
+    """A transaction that does not hold; ``code`` is the ``TxValidationCode`` that Fabric gives to such a fault."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class InvalidStatement(ProtocolError):
     """An anchor statement that contradicts itself or its predecessor."""
 
@@ -71,4 +87,24 @@ class QuorumNotReached(ProtocolError):
 
 
 class InvalidSignatureBase(ProtocolError):
-    """The covered fields of a reading cannot be brought into the signature base."""
+    """The covered fields of a reading cannot be brought into the signature base.
+
+    Attributes:
+        field: the field or HTTP header at fault; empty when it is none alone.
+    """
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class MalformedHeaders(InvalidSignatureBase):
+    """An HTTP field is missing, appears twice, or is not in the one accepted form."""
+
+
+class ContentDigestMismatch(InvalidSignatureBase):
+    """The digest is not that of the bytes that came with it."""
+
+
+class WrongChain(InvalidSignatureBase):
+    """Signed for another chain."""
