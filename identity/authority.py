@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature as CryptoInvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from fabric_protos.msp import msp_config_pb2
@@ -183,7 +184,7 @@ class DevelopmentAuthority:
         target = read_pem(pem, strict=False)
         try:
             target.verify_directly_issued_by(self._certificate)
-        except Exception as cause:
+        except (ValueError, TypeError, CryptoInvalidSignature) as cause:
             raise UntrustedCertificate("certificate was not issued by this authority") from cause
         date = (now or datetime.now(UTC)).replace(microsecond=0)
         with self._locked():

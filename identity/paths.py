@@ -67,7 +67,7 @@ def is_authority(certificate: x509.Certificate) -> bool:
 
 
 def _key_identifier(certificate: x509.Certificate) -> bytes:
-    """An authority's subject key identifier (RFC 5280, 4.2.1.2; Fabric: mspimplsetup.go, setupCAs)."""
+    """An authority's subject key identifier (RFC 5280, 4.2.1.2; Fabric: finalizeSetupCAs)."""
     try:
         return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     except x509.ExtensionNotFound as cause:
@@ -176,7 +176,8 @@ class AuthorityTree:
                 outside its issuer's validity.
             RevokedCertificate: on its issuer's list.
         """
-        # Fabric: an authority's certificate is not an identity (mspimplvalidate.go, validateIdentity).
+        # Fabric: an authority's certificate is not an identity (mspimpl.go,
+        # getCertificationChainForBCCSPIdentity).
         if is_authority(certificate):
             raise UntrustedCertificate("an authority's certificate cannot be used as an identity")
         # RFC 5280, 4.2.1.3: the key may sign.
@@ -186,7 +187,7 @@ class AuthorityTree:
         if issuer is None:
             raise UntrustedCertificate("certificate was issued by no authority of this organisation")
         _check_revocation(certificate, issuer)
-        # Fabric validates a path as of one second after the leaf's start (mspimpl.go,
+        # Fabric validates a path as of one second after the leaf's start (mspimplvalidate.go,
         # getValidityOptsForCert), so an authority that was not valid when the leaf began vouches for nothing.
         # No clock is involved.
         start = certificate.not_valid_before_utc
