@@ -64,7 +64,9 @@ def recipe_digest(recipe: Any) -> bytes:
 def step_commitment(
     result: bytes, parent: bytes, aggregate: bytes, data: bytes, recipe: bytes, number: int, run: str
 ) -> bytes:
-    """Equation (2) of seed 003: hash(M_{i+1} || M_i || M_O || d_{i+1} || i+1), length-prefixed, with the recipe and run.
+    """Equation (2) of seed 003, hash(M_{i+1} || M_i || M_O || d_{i+1} || i+1), and what it forgot to bind.
+
+    Fields are length-prefixed under a tag; recipe and run are bound too.
 
     Args:
         result: tree hash of M_{i+1}.
@@ -99,7 +101,7 @@ def aggregate_commitment(
 
 
 def authorisation_bytes(chain: str, message: Any) -> bytes:
-    """What an owner (and, at enrolment, the device) signs: chain, function, and the message without signatures."""
+    """What an owner signs (and, at enrolment, the device): chain, function, message without its signatures."""
     fields = to_json(message)
     if not isinstance(fields, dict):
         raise SchemaMismatch("an authorised message is an object")

@@ -13,14 +13,13 @@ from fabric_protos.common import common_pb2
 from fabric_protos.peer import chaincode_pb2, proposal_pb2, proposal_response_pb2, transaction_pb2
 from google.protobuf.message import DecodeError
 
+from protocol.blocks import validation_codes
 from protocol.encodings import parse_canonical_json, sha256, tagged_hash
 from protocol.errors import MalformedJson
 
 __all__ = ["Element", "ElementView", "element_of", "is_news", "result_of", "views"]
 
 VALID: Final = 0
-NOT_VALIDATED: Final = 254
-"""Fabric's code of a transaction that no peer has judged (peer.TxValidationCode)."""
 
 _ELEMENT_TAG: Final = "edgeproof/element/v1"
 _INTERLOCK: Final = "interlock:"
@@ -94,9 +93,13 @@ def element_of(chain: str, number: int, view: ElementView) -> Element:
 
 
 def views(block: common_pb2.Block) -> list[ElementView]:
-    """All envelopes of a block in order. Never fails: whatever the orderer put in is an element."""
+    """All envelopes of a block in order; one that cannot be read is an element like any other.
+
+    Raises:
+        InvalidBlock: the block has not one validation code an envelope: it never passed a peer.
+    """
     number = block.header.number
-    codes = _codes(block)
+    codes = validation_codes(block)
     return [_view(number, index, codes[index], raw) for index, raw in enumerate(block.data.data)]
 
 
@@ -121,7 +124,7 @@ def is_news(view: ElementView, main: bool) -> bool:
 
 
 def result_of(view: ElementView, function: str) -> dict[str, Any] | None:
-    """The result in a valid element's payload ``{"result": …, "type": function}``; None if it is no such thing.
+    """The result in a valid element's payload ``{"result": …, "type": function}``; None if it has none.
 
     The payload names the function that made it, so that no other function's answer passes for this one.
     """
@@ -135,16 +138,6 @@ def result_of(view: ElementView, function: str) -> dict[str, Any] | None:
         return None
     result = wrapped["result"]
     return result if isinstance(result, dict) else None
-
-
-def _codes(block: common_pb2.Block) -> list[int]:
-    count = len(block.data.data)
-    metadata = block.metadata.metadata
-    position = common_pb2.BlockMetadataIndex.TRANSACTIONS_FILTER
-    flags = bytes(metadata[position]) if len(metadata) > position else b""
-    if not flags and block.header.number == 0:
-        return [VALID] * count  # a genesis block as configtxgen writes it: the chain begins by accepting it
-    return [flags[index] if index < len(flags) else NOT_VALIDATED for index in range(count)]
 
 
 def _view(block: int, index: int, code: int, raw: bytes) -> ElementView:
@@ -164,7 +157,17 @@ def _view(block: int, index: int, code: int, raw: bytes) -> ElementView:
     except (DecodeError, ValueError):
         pass  # whatever was read before the fault stays; the rest is empty
     return ElementView(
-        block, index, code, bytes(raw), payload, transaction, function, argument, creator, timestamp_ms, chaincode
+        block,
+        index,
+        code,
+        bytes(raw),
+        payload,
+        transaction,
+        function,
+        argument,
+        creator,
+        timestamp_ms,
+        chaincode,
     )
 
 

@@ -69,7 +69,7 @@ def inclusion_paths(leaves: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
 
 
 def verify_inclusion(root: bytes, size: int, index: int, leaf_data: bytes, path: Sequence[bytes]) -> None:
-    """Check that ``leaf_data`` is leaf ``index`` of the tree of ``size`` leaves with that root (RFC 9162, 2.1.3.2).
+    """Check that ``leaf_data`` is leaf ``index`` of the tree with that size and root (RFC 9162, 2.1.3.2).
 
     Raises:
         MerkleError: the index lies outside, the path has another length, or the roots differ.
@@ -99,7 +99,7 @@ def verify_inclusion(root: bytes, size: int, index: int, leaf_data: bytes, path:
 
 
 def consistency_path(leaves: Sequence[bytes], old: int, new: int) -> tuple[bytes, ...]:
-    """Proof that the tree of the first ``new`` leaves continues the one of the first ``old`` (RFC 6962, 2.1.2).
+    """Proof that the tree of the first ``new`` leaves continues that of the first ``old`` (RFC 6962, 2.1.2).
 
     Empty for ``old`` 0 (anything continues nothing) and for ``old == new``.
 

@@ -1,8 +1,9 @@
-"""Quorums of anchor signers: one key an organisation, exactly as many signatures as the threshold asks for."""
+"""Quorums of anchor signers: one key an organisation, exactly as many signatures as the threshold."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from identity.errors import IdentityError
 from identity.signatures import p256_public_key, verify_ecdsa
@@ -41,13 +42,13 @@ def verify_quorum(roster: Roster, message: bytes, signatures: Sequence[AnchorSig
 
     Raises:
         QuorumNotReached: too few, too many, not sorted by organisation, or one organisation twice.
-        UntrustedSignature: an organisation that the roster does not name, or a signature that does not verify.
+        UntrustedSignature: an organisation that is not on the roster, or a signature that does not verify.
     """
     check_roster(roster)
     if len(signatures) != roster.threshold:
         raise QuorumNotReached(f"{len(signatures)} signatures where exactly {roster.threshold} are wanted")
     names = [signature.msp_id for signature in signatures]
-    if any(left >= right for left, right in zip(names, names[1:], strict=False)):
+    if any(left >= right for left, right in pairwise(names)):
         raise QuorumNotReached("signatures are not of distinct organisations in order")
     for signature in signatures:
         key = roster.keys.get(signature.msp_id)
@@ -56,7 +57,9 @@ def verify_quorum(roster: Roster, message: bytes, signatures: Sequence[AnchorSig
         try:
             verify_ecdsa(key, message, signature.signature)
         except IdentityError as error:
-            raise UntrustedSignature(f"signature of {signature.msp_id} for {roster.chain}: {error}") from error
+            raise UntrustedSignature(
+                f"signature of {signature.msp_id} for {roster.chain}: {error}"
+            ) from error
 
 
 def verify_signed_statement(roster: Roster, signed: SignedStatement) -> None:
