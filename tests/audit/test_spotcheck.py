@@ -29,7 +29,18 @@ THERE = Environment("3.12", "2.9", "aarch64", "neon")
 
 def make_step(number: int, result: bytes = b"\x01" * 32) -> Step:
     return Step(
-        "r", number, 1, "Org1MSP", b"\x02" * 32, b"\x03" * 32, number - 1, b"\x04" * 32, 8, result, b"\x05" * 32, HERE
+        "r",
+        number,
+        1,
+        "Org1MSP",
+        b"\x02" * 32,
+        b"\x03" * 32,
+        number - 1,
+        b"\x04" * 32,
+        8,
+        result,
+        b"\x05" * 32,
+        HERE,
     )
 
 

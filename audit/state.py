@@ -1,0 +1,210 @@
+"""What an auditor remembers: the statements seen so far, so that no chain can be told twice in two ways.
+
+The file only grows. A statement that shares chain and number with a remembered one but not its digest is a
+conflict; one whose order contradicts a remembered one is a rollback. An *older* statement than the newest is
+no rollback: proofs are made against the first anchor that covers an element, for ever.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from audit.errors import Check, Conflict, Invalid, Unusable
+from protocol.anchors import AnchorStatement, SignedStatement
+from protocol.encodings import decode, encode
+from protocol.errors import EncodingError
+
+__all__ = ["AuditState", "KnownChain", "Seen", "contradicts_order", "load_state", "remember", "save_state"]
+
+SCHEMA = "edgeproof/audit-state/v1"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A statement by number, without its bulk."""
+
+    number: int
+    statement: bytes
+    """Digest."""
+
+
+@dataclass(frozen=True)
+class KnownChain:
+    """One chain as the auditor has seen it."""
+
+    chain: str
+    newest: SignedStatement
+    """Kept whole, with its signatures: it is the evidence should the chain be told differently."""
+    seen: tuple[Seen, ...]
+    """Sorted by number, the newest included."""
+
+    def __post_init__(self) -> None:
+        numbers = [one.number for one in self.seen]
+        if not numbers or numbers != sorted(set(numbers)):
+            raise ValueError("the seen statements are not sorted, not distinct, or none")
+        newest = self.newest.statement
+        if self.chain != newest.chain or self.seen[-1] != Seen(newest.number, newest.digest()):
+            raise ValueError("the newest statement is not the last one seen")
+
+
+@dataclass(frozen=True)
+class AuditState:
+    """All that is remembered; chains sorted by name."""
+
+    schema: str = SCHEMA
+    chains: tuple[KnownChain, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [known.chain for known in self.chains]
+        if self.schema != SCHEMA:
+            raise ValueError(f"the state's schema is not {SCHEMA}")
+        if names != sorted(set(names)):
+            raise ValueError("the chains are not sorted or not distinct")
+
+    def admit(self, statements: Iterable[SignedStatement]) -> AuditState:
+        """The state that also remembers ``statements`` (whose signatures were verified before).
+
+        Raises:
+            Conflict: another statement with a remembered chain and number.
+            Invalid: a statement whose place contradicts the newest one (check ``rollback``).
+        """
+        known = {one.chain: one for one in self.chains}
+        for signed in sorted(statements, key=lambda one: (one.statement.chain, one.statement.number)):
+            chain = signed.statement.chain
+            known[chain] = _admit_one(known.get(chain), signed)
+        return AuditState(SCHEMA, tuple(known[chain] for chain in sorted(known)))
+
+    def check_head(self, chain: str, number: int) -> None:
+        """Refuse a live chain that offers fewer anchors than were seen.
+
+        Raises:
+            Invalid: check ``rollback``.
+        """
+        for known in self.chains:
+            newest = known.newest.statement
+            if known.chain == chain and number < newest.number:
+                raise Invalid(
+                    Check.ROLLBACK,
+                    f"the chain shows {number} anchors, but anchor {newest.number} was seen before",
+                    chain,
+                )
+
+
+def contradicts_order(earlier: AnchorStatement, later: AnchorStatement) -> bool:
+    """Whether two statements of one chain, ``earlier.number < later.number``, cannot lie on one history.
+
+    A cut is itself a transaction of its chain, so every statement covers more blocks and elements than the one
+    before it.
+    """
+    if later.number == earlier.number + 1 and later.first != earlier.last + 1:
+        return True
+    return not (earlier.last < later.first <= later.last and earlier.height < later.height)
+
+
+def load_state(path: Path) -> AuditState:
+    """The remembered state; empty when there is no file yet.
+
+    Raises:
+        Unusable: the file cannot be read or is damaged.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return AuditState()
+    except OSError as error:
+        raise Unusable(Check.STATE, f"cannot be read: {error.strerror}", str(path)) from error
+    try:
+        return decode(AuditState, raw)
+    except EncodingError as error:
+        raise Unusable(Check.STATE, f"damaged: {error}", str(path)) from error
+
+
+def save_state(path: Path, state: AuditState) -> None:
+    """Write the state durably and at once, readable by its owner alone (0600).
+
+    Raises:
+        Unusable: the file cannot be written.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)  # made with 0600
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(encode(state))
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise Unusable(Check.STATE, f"cannot be written: {error.strerror}", str(path)) from error
+
+
+def remember(path: Path, statements: Iterable[SignedStatement]) -> AuditState:
+    """Admit ``statements`` to the file; two audits at once do not lose each other's.
+
+    Raises:
+        Unusable: the file cannot be read or written.
+        Conflict: see ``AuditState.admit``.
+        Invalid: see ``AuditState.admit``.
+    """
+    with _locked(path):
+        before = load_state(path)
+        after = before.admit(statements)
+        if after != before:
+            save_state(path, after)
+        return after
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    try:
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise Unusable(Check.STATE, f"cannot be locked: {error.strerror}", str(path)) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _admit_one(known: KnownChain | None, signed: SignedStatement) -> KnownChain:
+    statement = signed.statement
+    seen = Seen(statement.number, statement.digest())
+    where = f"{statement.chain} anchor {statement.number}"
+    if known is None:
+        return KnownChain(statement.chain, signed, (seen,))
+    newest = known.newest.statement
+    for old in known.seen:
+        if old.number == seen.number and old.statement != seen.statement:
+            evidence = (known.newest, signed) if newest.number == seen.number else (signed,)
+            raise Conflict(
+                Check.CONFLICT,
+                f"the statement differs from the one seen before (digest {old.statement.hex()})",
+                evidence,
+                where,
+            )
+    if statement.number > newest.number:
+        if contradicts_order(newest, statement):
+            raise Invalid(Check.ROLLBACK, f"does not continue anchor {newest.number} seen before", where)
+        return KnownChain(statement.chain, signed, (*known.seen, seen))
+    if statement.number < newest.number and contradicts_order(statement, newest):
+        raise Invalid(Check.ROLLBACK, f"contradicts anchor {newest.number} seen before", where)
+    if seen in known.seen:
+        return known
+    return KnownChain(
+        known.chain, known.newest, tuple(sorted((*known.seen, seen), key=lambda one: one.number))
+    )
