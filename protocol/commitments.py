@@ -101,7 +101,7 @@ def aggregate_commitment(
 
 
 def authorisation_bytes(chain: str, message: Any) -> bytes:
-    """What an owner signs (and, at enrolment, the device): chain, function, message without its signatures."""
+    """What an owner signs (at enrolment the device too): chain, function, message without signatures."""
     fields = to_json(message)
     if not isinstance(fields, dict):
         raise SchemaMismatch("an authorised message is an object")
