@@ -1,7 +1,7 @@
 """The smart contracts of the chains, pure over a world-state port.
 
-``api`` holds the typed arguments and results, ``payloads`` the form of a response payload, ``registry`` runs a
-call, ``shim`` serves the contracts to a Fabric peer. Contracts touch no clock, randomness, disk or socket:
+``api`` holds the typed arguments and results, ``payloads`` the form of a response payload, ``registry`` runs
+a call, ``shim`` serves the contracts to a Fabric peer. Contracts touch no clock, randomness, disk or socket:
 time, identity and state come in through ``Context``.
 
 Who may call what (roles are those of ``identity.roles``; any identity of the chain may read):

@@ -11,9 +11,12 @@
     ├── Conflict               409  the state does not allow it (any more, or yet)
     │   ├── AlreadyExists           write-once keys
     │   ├── AlreadyAnchored         this very statement is accepted already: take it as done
-    │   ├── StaleAnchor             an accepted anchor is newer, and this number was never accepted here
+    │   ├── StaleAnchor             a re-base superseded the anchor: nothing is proved against it any more
     │   ├── ConflictingAnchor       another statement with this number is accepted: evidence
     │   ├── Gap                     an anchor before this one is missing
+    │   ├── AlreadyCut              this cut is fixed already: take it as done
+    │   ├── AlreadySigned           this organisation signed this cut's statement already: take it as done
+    │   ├── ConflictingStatement    this organisation signed another statement of this cut
     │   ├── UnfinishedCut           the last cut lacks its quorum
     │   └── DeadlinePassed
     ├── BadRecords             422  every bad reading of a batch, named by its index
@@ -38,7 +41,9 @@ from protocol.errors import EncodingError
 __all__ = [
     "AccessDenied",
     "AlreadyAnchored",
+    "AlreadyCut",
     "AlreadyExists",
+    "AlreadySigned",
     "BadAppendOnlyProof",
     "BadContinuity",
     "BadCrossChainProof",
@@ -46,6 +51,7 @@ __all__ = [
     "BadSignature",
     "Conflict",
     "ConflictingAnchor",
+    "ConflictingStatement",
     "ContractError",
     "DeadlinePassed",
     "Gap",
@@ -145,7 +151,7 @@ class AlreadyAnchored(Conflict):
 
 
 class StaleAnchor(Conflict):
-    """An accepted anchor is newer and this number was never accepted here (it was passed over by a re-base)."""
+    """The anchor was superseded by a re-base, and nothing is proved against it any more."""
 
     CODE = "stale-anchor"
 
@@ -160,6 +166,24 @@ class Gap(Conflict):
     """An anchor before this one is missing here."""
 
     CODE = "gap"
+
+
+class AlreadyCut(Conflict):
+    """This cut is fixed already: whoever asks for it takes it as done."""
+
+    CODE = "already-cut"
+
+
+class AlreadySigned(Conflict):
+    """The organisation signed this very statement already: its signer takes it as done."""
+
+    CODE = "already-signed"
+
+
+class ConflictingStatement(Conflict):
+    """The organisation signed another statement of this cut: never two under one number."""
+
+    CODE = "conflicting-statement"
 
 
 class UnfinishedCut(Conflict):

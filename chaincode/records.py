@@ -45,8 +45,8 @@ MAX_AGE_MS: Final = (60 + 600) * 1000
 minutes more let it submit again, after a crash, what it has stored and acknowledged to nobody yet."""
 
 MAX_AHEAD_MS: Final = (60 + 5) * 1000
-"""How far a signature's time may lie before the transaction's: the gateway's 60 s, and 5 s for its clock being
-set back in between."""
+"""How far a signature's time may lie ahead of the transaction's: the gateway's 60 s, and 5 s for a clock that
+is set back in between."""
 
 
 class _Refused(Exception):
@@ -84,9 +84,9 @@ def submit_batch(context: Context, message: SubmitBatch) -> BatchRecorded:
         AccessDenied: the caller is no gateway.
         InvalidArgument: no reading, or more than 512.
         BadRecords: every refused reading with its index, code and message. Codes: ``malformed``,
-            ``unknown-device``, ``suspended-device``, ``retired-device``, ``unknown-grant``, ``revoked-grant``,
-            ``wrong-algorithm``, ``stale``, ``future``, ``duplicate-record``, ``replayed-nonce``,
-            ``bad-signature``.
+            ``unknown-device``, ``suspended-device``, ``retired-device``, ``unknown-grant``,
+            ``revoked-grant``, ``wrong-algorithm``, ``stale``, ``future``, ``duplicate-record``,
+            ``replayed-nonce``, ``bad-signature``.
     """
     return _record(context, message.readings)
 
