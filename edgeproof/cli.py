@@ -1,0 +1,82 @@
+"""The ``edgeproof`` command. Subcommands are imported when called, so that an audit starts at once."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+
+import click
+import typer
+from typer.core import TyperGroup
+
+__all__ = ["app", "main"]
+
+# name: (module below edgeproof.commands, attribute, one line for the list of commands)
+_COMMANDS = {
+    "audit": ("audit", "audit_app", "Verify records, models, rounds, anchors and bundles."),
+    "bundle": ("audit", "bundle_app", "Export self-contained proof bundles."),
+    "recompute": ("audit", "recompute_app", "Spot check: recompute randomly drawn training steps."),
+    "trust": ("trust", "app", "Export a deployment's trust root."),
+    "device": ("device", "app", "Make device keys, enrol devices, submit readings."),
+    "init": ("init", "app", "Make a deployment: identities, ledgers, stores."),
+    "run": ("run", "app", "Start every process of a deployment and keep it running."),
+    "serve": ("serve", "app", "Run one process: gateway, signer, relay, peer or aggregator."),
+    "train": ("train", "app", "Create a training run and follow it."),
+    "demo": ("demo", "app", "Run the whole system on real data, attack it, write a report."),
+}
+
+
+class _LazyGroup(TyperGroup):
+    """A group whose commands are modules that nobody has imported yet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute, line = _COMMANDS[cmd_name]
+        loaded = importlib.import_module(f"edgeproof.commands.{module}")
+        command = typer.main.get_command(getattr(loaded, attribute))
+        command.name = cmd_name
+        command.short_help = line
+        return command
+
+
+app = typer.Typer(
+    name="edgeproof",
+    cls=_LazyGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="End-to-end protection for IoT data and the models trained on it at the edge.",
+)
+
+
+@app.callback()
+def _root(
+    log_level: str = typer.Option("", "--log-level", help="DEBUG, INFO, WARNING or ERROR (default WARNING)."),
+) -> None:
+    from edgeproof.settings import Settings
+
+    level = log_level.upper() or Settings.from_environment().log_level or "WARNING"
+    if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise typer.BadParameter("DEBUG, INFO, WARNING or ERROR", param_hint="--log-level")
+    logging.basicConfig(
+        level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+
+
+def main() -> None:
+    """Run the command; an expected fault ends with one line and its exit code, never a traceback."""
+    from edgeproof.errors import EdgeproofError
+
+    try:
+        app()
+    except EdgeproofError as error:
+        print(f"edgeproof: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)

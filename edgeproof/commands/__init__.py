@@ -1,0 +1,1 @@
+"""The subcommands of ``edgeproof``, one module each, imported only when called."""

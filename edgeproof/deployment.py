@@ -1,0 +1,217 @@
+"""A deployment on the embedded ledger: which chains and organisations there are, and where their parts lie.
+
+Everything is below one folder::
+
+    deployment.json                 the plan, written last: a folder without it is half-made and is made anew
+    identities/<msp_id>/authority   the organisation's certificate authority
+    identities/<msp_id>/owner.pem   the key that authorises the owner's devices
+    identities/<msp_id>/<role>      cert.pem and key.pem of one identity
+    chains/<chain>.sqlite           the ledger
+    stores/<chain>                  the edge's (or the cloud's) content-addressed store
+    state/…                         caches and journals of the processes
+
+The embedded ledger holds every organisation's endorsing key in one place. It is the convenient default for
+demonstrations, tests and development; separate trust needs separate machines, which real Fabric gives.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edgeproof.errors import DeploymentError
+from identity import DevelopmentAuthority, KeyPair, Role, Signer
+from protocol.encodings import decode, encode
+from protocol.errors import EncodingError
+
+__all__ = ["ChainPlan", "Deployment", "Plan"]
+
+_PLAN_FILE = "deployment.json"
+_ROLES = (
+    Role.ADMIN,
+    Role.PEER,
+    Role.GATEWAY,
+    Role.RELAY,
+    Role.ANCHOR_SIGNER,
+    Role.TRAINER,
+    Role.AGGREGATOR,
+    Role.AUDITOR,
+)
+
+
+@dataclass(frozen=True)
+class ChainPlan:
+    """One chain and the organisations that stand behind it."""
+
+    chain: str
+    organisations: tuple[str, ...]
+    """MSP ids; the first one operates the site (its gateway and relay)."""
+
+    @property
+    def operator(self) -> str:
+        """MSP id of the organisation that operates the site."""
+        return self.organisations[0]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every chain of a deployment."""
+
+    schema: str
+    main: ChainPlan
+    edges: tuple[ChainPlan, ...]
+
+    @classmethod
+    def standard(cls, edges: int) -> Plan:
+        """Main with two organisations, and ``edges`` edges (1 to 26) with three each.
+
+        Raises:
+            DeploymentError: another number of edges.
+        """
+        if not 1 <= edges <= 26:
+            raise DeploymentError(f"1 to 26 edges, not {edges}")
+        names = [f"edge-{chr(ord('a') + number)}" for number in range(edges)]
+        return cls(
+            schema="edgeproof/deployment/v1",
+            main=ChainPlan("main", ("cloud-operator", "cloud-auditor")),
+            edges=tuple(
+                ChainPlan(name, (f"{name}-operator", f"{name}-owner", f"{name}-insurer")) for name in names
+            ),
+        )
+
+    @property
+    def chains(self) -> tuple[ChainPlan, ...]:
+        """Main first, then the edges."""
+        return (self.main, *self.edges)
+
+    def chain(self, name: str) -> ChainPlan:
+        """One chain's plan.
+
+        Raises:
+            DeploymentError: there is no such chain.
+        """
+        for plan in self.chains:
+            if plan.chain == name:
+                return plan
+        known = ", ".join(plan.chain for plan in self.chains)
+        raise DeploymentError(f"there is no chain {name!r} here; there are {known}")
+
+
+class Deployment:
+    """An existing deployment folder.
+
+    Attributes:
+        root: the folder.
+        plan: its chains and organisations.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Open the deployment in ``root``.
+
+        Raises:
+            DeploymentError: nothing there, or not readable.
+        """
+        self.root = root
+        try:
+            self.plan = decode(Plan, (root / _PLAN_FILE).read_bytes())
+        except FileNotFoundError as error:
+            raise DeploymentError(
+                f"{root} holds no deployment; `edgeproof init --deployment {root}` makes one"
+            ) from error
+        except (OSError, EncodingError) as error:
+            raise DeploymentError(f"{root / _PLAN_FILE} cannot be read: {error}") from error
+
+    @classmethod
+    def exists(cls, root: Path) -> bool:
+        """Whether ``root`` holds a finished deployment."""
+        return (root / _PLAN_FILE).is_file()
+
+    @classmethod
+    def prepare(cls, root: Path, plan: Plan, now: datetime | None = None) -> Deployment:
+        """Make folders and identities; the ledgers' genesis is made by ``edgeproof.setup``.
+
+        A half-made folder (no plan file) is cleared first; a finished one is refused.
+
+        Raises:
+            DeploymentError: ``root`` holds a deployment, or files that are not ours.
+        """
+        if cls.exists(root):
+            raise DeploymentError(f"{root} already holds a deployment")
+        for part in ("identities", "chains", "stores", "state"):
+            shutil.rmtree(root / part, ignore_errors=True)
+        root.mkdir(parents=True, exist_ok=True)
+        if any(root.iterdir()):
+            raise DeploymentError(f"{root} is not empty and holds no deployment")
+        start = now or datetime.now(UTC)
+        for chain in plan.chains:
+            _make_orderer(root, chain.chain, start)
+            for msp_id in chain.organisations:
+                _make_organisation(root, msp_id, start)
+        for part in ("chains", "stores", "state"):
+            (root / part).mkdir(mode=0o700, exist_ok=True)
+        deployment = cls.__new__(cls)
+        deployment.root = root
+        deployment.plan = plan
+        return deployment
+
+    def finish(self) -> None:
+        """Write the plan file: from here on the deployment exists."""
+        temporary = self.root / (_PLAN_FILE + ".new")
+        temporary.write_bytes(encode(self.plan))
+        temporary.replace(self.root / _PLAN_FILE)
+
+    def authority(self, msp_id: str) -> DevelopmentAuthority:
+        """An organisation's certificate authority."""
+        return DevelopmentAuthority.load(self.root / "identities" / msp_id / "authority")
+
+    def signer(self, msp_id: str, role: Role) -> Signer:
+        """An organisation's identity of one role."""
+        return Signer.load(self.root / "identities" / msp_id / role.value)
+
+    def owner_key(self, msp_id: str) -> KeyPair:
+        """The key by which an organisation authorises its devices."""
+        return KeyPair.load(self.root / "identities" / msp_id / "owner.pem")
+
+    def orderer_authority(self, chain: str) -> DevelopmentAuthority:
+        """The certificate authority of a chain's ordering service."""
+        return DevelopmentAuthority.load(self.root / "identities" / f"{chain}-orderer" / "authority")
+
+    def orderer(self, chain: str) -> Signer:
+        """The identity that signs a chain's blocks."""
+        return Signer.load(self.root / "identities" / f"{chain}-orderer" / Role.ORDERER.value)
+
+    def ledger_path(self, chain: str) -> Path:
+        """The chain's ledger file."""
+        return self.root / "chains" / f"{chain}.sqlite"
+
+    def store_path(self, chain: str) -> Path:
+        """The content-addressed store of a chain's site."""
+        return self.root / "stores" / chain
+
+    def state_path(self, name: str) -> Path:
+        """A process's own state file or folder."""
+        return self.root / "state" / name
+
+    def organisations(self) -> Iterator[tuple[ChainPlan, str]]:
+        """Every (chain, MSP id)."""
+        for chain in self.plan.chains:
+            for msp_id in chain.organisations:
+                yield chain, msp_id
+
+
+def _make_organisation(root: Path, msp_id: str, now: datetime) -> None:
+    folder = root / "identities" / msp_id
+    authority = DevelopmentAuthority.create(msp_id, folder / "authority", now=now)
+    for role in _ROLES:
+        authority.issue(f"{role.value}.{msp_id}", role, now=now).save(folder / role.value)
+    KeyPair.generate("ecdsa-p256-sha256").save(folder / "owner.pem")
+
+
+def _make_orderer(root: Path, chain: str, now: datetime) -> None:
+    name = f"{chain}-orderer"
+    folder = root / "identities" / name
+    authority = DevelopmentAuthority.create(name, folder / "authority", now=now)
+    authority.issue(f"orderer.{chain}", Role.ORDERER, now=now).save(folder / Role.ORDERER.value)

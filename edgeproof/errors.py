@@ -1,0 +1,27 @@
+"""Errors of the composition root.
+
+EdgeproofError
+├── DeploymentError       a deployment folder that is missing, foreign or damaged
+├── ProcessFailed         a process that did not start, or ended when it should not
+└── DemoError             a phase of the demo that did not come out as it must
+"""
+
+from __future__ import annotations
+
+__all__ = ["DemoError", "DeploymentError", "EdgeproofError", "ProcessFailed"]
+
+
+class EdgeproofError(Exception):
+    """Root of this room's errors."""
+
+
+class DeploymentError(EdgeproofError):
+    """A deployment folder that is missing, foreign or damaged."""
+
+
+class ProcessFailed(EdgeproofError):
+    """A process that did not start, or ended when it should not."""
+
+
+class DemoError(EdgeproofError):
+    """A phase of the demo that did not come out as it must."""

@@ -1,0 +1,36 @@
+"""Settings: the only module that reads the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment decides; options on the command line go before it."""
+
+    deployment: Path
+    """``EDGEPROOF_DEPLOYMENT``: the deployment folder, default ``build/deployment``."""
+    log_level: str
+    """``EDGEPROOF_LOG_LEVEL``: default ``WARNING`` for commands, ``INFO`` for services."""
+    state: Path
+    """``XDG_STATE_HOME``/edgeproof: where verifiers keep what they have seen."""
+    failpoint: str
+    """``EDGEPROOF_FAILPOINT``: ``name`` or ``name:n``: the process kills itself at the n-th visit (tests)."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read ``environment`` (default: the process's own)."""
+        values = os.environ if environment is None else environment
+        state = values.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+        return cls(
+            deployment=Path(values.get("EDGEPROOF_DEPLOYMENT", "build/deployment")),
+            log_level=values.get("EDGEPROOF_LOG_LEVEL", "").upper(),
+            state=Path(state) / "edgeproof",
+            failpoint=values.get("EDGEPROOF_FAILPOINT", ""),
+        )
