@@ -66,7 +66,7 @@ class Modulus:
 
 @lru_cache(maxsize=64)
 def _may_be_modulus(n: int) -> bool:
-    if n.bit_length() < MINIMUM_BITS or n % 2 == 0 or gmpy2.is_power(n):
+    if n < 1 << (MINIMUM_BITS - 1) or n % 2 == 0 or gmpy2.is_power(n):
         return False
     # A composite never passes the base-2 Fermat test by accident; a prime always does.
     return bool(gmpy2.powmod(2, n - 1, n) != 1)

@@ -6,9 +6,9 @@ accumulated product has a membership witness. So each element is represented by 
 The canonical representative is the first prime at or after the start that the digest hashes to. Its offset
 from the start serves as a certificate: whoever checks it tests one number instead of searching.
 
-- In a membership proof any offset inside the window will do. An attacker who names another prime of the
-  window has to find that prime among the accumulated ones, which is as hard as finding a second digest
-  (2^-13 easier: the window holds fewer than 2^13 odd numbers).
+- In a membership proof any offset inside the window will do. An attacker gains from naming another prime of
+  the window only if that prime is accumulated for something else: to find two digests whose windows share a
+  prime takes about 2^120 hashes, where two digests with one canonical representative take about 2^124.
 - Whoever accumulates, recomputes an accumulator value, or proves that something is *not* accumulated needs
   the canonical one, with no prime skipped: `hash_to_prime`, or `check_canonical_certificate`.
 """

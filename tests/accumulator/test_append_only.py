@@ -1,0 +1,180 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accumulator import (
+    AccumulatorError,
+    AppendOnlyProof,
+    EncodingError,
+    InvalidAppendOnlyProof,
+    Modulus,
+    OutOfRange,
+    Parameters,
+    accumulate,
+    decode_append_only,
+    default_parameters,
+    encode_append_only,
+    hash_to_prime,
+    prove_append_only,
+    verify_append_only,
+)
+from accumulator.append_only import _challenge, _independent_base
+
+CONTEXT = b"anchor 7 of edge-a"
+
+
+@pytest.fixture(scope="module")
+def proof(parameters, elements):
+    return prove_append_only(
+        parameters, elements.value_before, elements.primes, elements.value_after, CONTEXT
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_honest_proofs_verify(parameters, elements, count):
+    before = elements.value_after
+    primes = elements.primes[:count]
+    after = accumulate(parameters, before, primes)
+    made = prove_append_only(parameters, before, primes, after, CONTEXT)
+    verify_append_only(parameters, before, after, made, CONTEXT)
+
+
+def test_over_the_challenge_modulus():
+    parameters = default_parameters("main")
+    primes = [hash_to_prime(bytes([number]) * 32).prime for number in range(3)]
+    after = accumulate(parameters, parameters.generator, primes)
+    made = prove_append_only(parameters, parameters.generator, primes, after, b"")
+    verify_append_only(parameters, parameters.generator, after, made, b"")
+    assert len(encode_append_only(parameters, made)) == 544
+    with pytest.raises(InvalidAppendOnlyProof):
+        verify_append_only(parameters, after, parameters.generator, made, b"")
+
+
+def test_everything_is_bound(parameters, other_chain, elements, proof):
+    before, after, n = elements.value_before, elements.value_after, parameters.modulus.n
+    ceremony = Parameters(Modulus(n, "ceremony"), parameters.chain)
+    z, q, r = proof.z, proof.q, proof.r
+    challenge, _ = _challenge(parameters, before, after, z, CONTEXT)
+    wrong = elements.witnesses[0]
+    for statement in (
+        (parameters, after, before, proof, CONTEXT),
+        (parameters, wrong, after, proof, CONTEXT),
+        (parameters, before, wrong, proof, CONTEXT),
+        (parameters, before, n - after, proof, CONTEXT),
+        (parameters, before, after + n, proof, CONTEXT),
+        (parameters, before, after, proof, CONTEXT + b"!"),
+        (parameters, before, after, proof, b""),
+        (other_chain, before, after, proof, CONTEXT),
+        (ceremony, before, after, proof, CONTEXT),
+        (parameters, before, after, AppendOnlyProof(wrong, q, r), CONTEXT),
+        (parameters, before, after, AppendOnlyProof(n - z, q, r), CONTEXT),
+        (parameters, before, after, AppendOnlyProof(1, q, r), CONTEXT),
+        (parameters, before, after, AppendOnlyProof(z, wrong, r), CONTEXT),
+        (parameters, before, after, AppendOnlyProof(z, n - q, r), CONTEXT),
+        (parameters, before, after, AppendOnlyProof(z, 0, r), CONTEXT),
+        (parameters, before, after, AppendOnlyProof(z, q, r + 1), CONTEXT),
+        (parameters, before, after, AppendOnlyProof(z, q, r + challenge), CONTEXT),
+        (parameters, before, after, AppendOnlyProof(z, q, r - challenge), CONTEXT),
+    ):
+        with pytest.raises(InvalidAppendOnlyProof):
+            verify_append_only(*statement)
+    verify_append_only(parameters, before, after, proof, CONTEXT)
+
+
+def test_a_remainder_above_the_challenge_would_pass_the_bare_equation(parameters, elements, proof):
+    # (q / combined, r + l) satisfies the equation: one statement must have one proof, so r < l is checked.
+    before, after, group = elements.value_before, elements.value_after, parameters.group
+    challenge, combiner = _challenge(parameters, before, after, proof.z, CONTEXT)
+    base = _independent_base(parameters, before, after, CONTEXT)
+    combined = group.multiply(before, group.power(base, combiner))
+    shifted = AppendOnlyProof(
+        proof.z, group.multiply(proof.q, group.power(combined, -1)), proof.r + challenge
+    )
+    left = group.multiply(group.power(shifted.q, challenge), group.power(combined, shifted.r))
+    assert left == group.multiply(after, group.power(proof.z, combiner))
+    with pytest.raises(InvalidAppendOnlyProof, match="remainder"):
+        verify_append_only(parameters, before, after, shifted, CONTEXT)
+
+
+def test_dropping_an_element_has_no_proof(parameters, elements):
+    # The chain is rewritten without its first element: no integer leads from the old value to the new one.
+    rewritten = elements.witnesses[0]
+    for primes in (elements.primes[1:], elements.primes, []):
+        forged = prove_append_only(parameters, elements.value_after, primes, rewritten, CONTEXT)
+        with pytest.raises(InvalidAppendOnlyProof):
+            verify_append_only(parameters, elements.value_after, rewritten, forged, CONTEXT)
+
+
+def test_rational_exponents_have_no_proof(parameters, elements):
+    # Knowing t with before = t^a and after = t^b lets one satisfy the equation without z (PoKE over one
+    # base) whenever a divides b mod l; z = h^x cannot be made for x = b/a.
+    group, t = parameters.group, parameters.generator
+    a, b = elements.primes[0], elements.primes[1]
+    before, after = group.power(t, a), group.power(t, b)
+    base = _independent_base(parameters, before, after, CONTEXT)
+    z = group.power(base, b)
+    challenge, combiner = _challenge(parameters, before, after, z, CONTEXT)
+    r = b * pow(a, -1, challenge) % challenge
+    bare = group.power(t, (b - a * r) // challenge)
+    assert (b - a * r) % challenge == 0
+    assert group.multiply(group.power(bare, challenge), group.power(before, r)) == after
+    h_part = group.power(base, combiner * ((b - r) // challenge))
+    forged = AppendOnlyProof(z, group.multiply(bare, h_part), r)
+    with pytest.raises(InvalidAppendOnlyProof):
+        verify_append_only(parameters, before, after, forged, CONTEXT)
+
+
+def test_encoding_round_trip_and_refusals(parameters, proof):
+    raw = encode_append_only(parameters, proof)
+    assert len(raw) == 2 * parameters.value_bytes + 32
+    assert decode_append_only(parameters, raw) == proof
+    for bad in (b"", raw[:-1], raw + b"\0", b"\0" + raw):
+        with pytest.raises(EncodingError):
+            decode_append_only(parameters, bad)
+    width, n = parameters.value_bytes, parameters.modulus.n
+    mirrored = (n - proof.z).to_bytes(width, "big") + raw[width:]
+    with pytest.raises(OutOfRange):
+        decode_append_only(parameters, mirrored)
+    mirrored = raw[:width] + (n - proof.q).to_bytes(width, "big") + raw[2 * width :]
+    with pytest.raises(OutOfRange):
+        decode_append_only(parameters, mirrored)
+    for r in (-1, 1 << 256):
+        with pytest.raises(EncodingError):
+            encode_append_only(parameters, AppendOnlyProof(proof.z, proof.q, r))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_a_fuzzed_proof_never_verifies(parameters, elements, proof, data):
+    raw = encode_append_only(parameters, proof)
+    position = data.draw(st.integers(0, len(raw) - 1))
+    length = data.draw(st.integers(1, 3))
+    mask = data.draw(st.binary(min_size=length, max_size=length).filter(any))
+    fuzzed = bytearray(raw)
+    for index, byte in enumerate(mask):
+        fuzzed[(position + index) % len(raw)] ^= byte
+    with pytest.raises(AccumulatorError):
+        verify_append_only(
+            parameters,
+            elements.value_before,
+            elements.value_after,
+            decode_append_only(parameters, bytes(fuzzed)),
+            CONTEXT,
+        )
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.binary(max_size=200) | st.binary(min_size=160, max_size=160))
+def test_any_bytes_decode_canonically_or_are_refused(parameters, raw):
+    try:
+        decoded = decode_append_only(parameters, raw)
+    except AccumulatorError:
+        return
+    assert encode_append_only(parameters, decoded) == raw
+
+
+def test_provers_check_their_input(parameters, elements):
+    with pytest.raises(OutOfRange):
+        prove_append_only(parameters, 1, elements.primes, elements.value_after, CONTEXT)
+    with pytest.raises(OutOfRange):
+        prove_append_only(parameters, elements.value_before, elements.primes, 0, CONTEXT)
