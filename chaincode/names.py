@@ -17,8 +17,6 @@ __all__ = [
     "check_name",
     "check_organisation",
     "check_run",
-    "is_media_type",
-    "is_name",
     "is_nonce",
 ]
 
@@ -27,9 +25,6 @@ _ORGANISATION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 _CHAIN: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _RUN: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-# RFC 9110, section 8.3.1: type/subtype with parameters, each a token or a quoted string, in printable ASCII.
-_WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_MEDIA_TYPE: Final = re.compile(rf'{_WORD}/{_WORD}(?:[ \t]*;[ \t]*{_WORD}=(?:{_WORD}|"[\t !#-\[\]-~]*"))*')
 
 
 def check_name(value: str, what: str) -> None:
@@ -78,19 +73,9 @@ def check_digest(value: bytes, what: str) -> None:
         raise InvalidArgument(f"{what} must be 32 bytes, not {len(value)}")
 
 
-def is_name(value: str) -> bool:
-    """Whether ``check_name`` would pass."""
-    return _NAME.fullmatch(value) is not None
-
-
 def is_nonce(value: str) -> bool:
     """Whether ``value`` is 1 to 64 characters of A-Z a-z 0-9 - _."""
     return _NONCE.fullmatch(value) is not None
-
-
-def is_media_type(value: str) -> bool:
-    """Whether ``value`` is a media type of at most 128 characters (RFC 9110, section 8.3.1)."""
-    return len(value) <= 128 and _MEDIA_TYPE.fullmatch(value) is not None
 
 
 def _check(grammar: re.Pattern[str], value: str, what: str) -> None:

@@ -27,7 +27,7 @@ from chaincode.api import (
 from chaincode.context import Context
 from chaincode.devices import device_key, grant_key
 from chaincode.errors import BadRecords, InvalidArgument
-from chaincode.names import check_digest, check_name, is_media_type, is_name, is_nonce
+from chaincode.names import check_digest, check_name, is_nonce
 from identity import IdentityError, Role, verify_key
 from protocol.encodings import encode, sha256
 from protocol.errors import InvalidSignatureBase
@@ -139,7 +139,11 @@ def _record(context: Context, readings: tuple[SignedReading, ...]) -> BatchRecor
 def _check(
     context: Context, reading: SignedReading, keys: _Keys, seen: dict[tuple[str, str], bytes]
 ) -> RecordLeaf:
-    gateway = _check_form(reading)
+    try:
+        base = signature_base(context.chain, reading)  # checks every covered field's grammar
+    except InvalidSignatureBase as error:
+        raise _Refused("malformed", str(error)) from error
+    gateway = reading.keyid.partition("@")[2] or None
     algorithm, key, fingerprint = keys.of(reading.device, gateway)
     if reading.algorithm != algorithm:
         raise _Refused("wrong-algorithm", f"the enrolled key is of {algorithm}")
@@ -148,10 +152,6 @@ def _check(
         raise _Refused("stale", f"signed {age // 1000} s before the transaction")
     if age < -MAX_AHEAD_MS:
         raise _Refused("future", f"signed {-age // 1000} s after the transaction")
-    try:
-        base = signature_base(context.chain, reading)
-    except InvalidSignatureBase as error:
-        raise _Refused("malformed", str(error)) from error
     record = sha256(base)
     slot = (reading.device, reading.nonce)
     use = context.read(NonceUse, nonce_key(*slot))
@@ -166,24 +166,6 @@ def _check(
         raise _Refused("bad-signature", str(error)) from error
     seen[slot] = record
     return RecordLeaf(record, fingerprint, reading)
-
-
-def _check_form(reading: SignedReading) -> str | None:
-    """Check what needs no state; return the gateway's name when one signed for the device."""
-    device, at, gateway = reading.keyid.partition("@")
-    if device != reading.device or not is_name(device) or (at and not is_name(gateway)):
-        raise _Refused("malformed", "keyid must be the device's name, or device@gateway")
-    if not is_nonce(reading.nonce):
-        raise _Refused("malformed", "nonce must be 1 to 64 characters of A-Z a-z 0-9 - _")
-    if not is_media_type(reading.content_type):
-        raise _Refused("malformed", "content type is no media type")
-    if len(reading.content_digest) != 32:
-        raise _Refused("malformed", "content digest must be 32 bytes")
-    if len(reading.signature) != 64:
-        raise _Refused("malformed", "signature must be 64 bytes")
-    if reading.created < 0:
-        raise _Refused("malformed", "created must not be negative")
-    return gateway if at else None
 
 
 class _Keys:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from chaincode import api, devices, organisations, records
+from chaincode import api, cuts, devices, interlock, organisations, records, sources
 from chaincode.api import Message
 from chaincode.context import Context
 from chaincode.errors import ContractError, InternalError, InvalidArgument, UnknownFunction
@@ -52,6 +52,16 @@ CONTRACTS: Final = _table(
     (api.SubmitBatch, records.submit_batch),
     (api.GetRecord, records.get),
     (api.FindNonce, records.find_nonce),
+    (api.RegisterSource, sources.register),
+    (api.ReplaceRoster, sources.replace_roster),
+    (api.GetSource, sources.get),
+    (api.GetHeads, sources.get_heads),
+    (api.FixCut, cuts.fix),
+    (api.SignAnchor, cuts.sign),
+    (api.GetCut, cuts.get),
+    (api.AcceptAnchor, interlock.accept),
+    (api.Rebase, interlock.rebase),
+    (api.GetAnchor, interlock.get),
 )
 """Function name to contract."""
 
