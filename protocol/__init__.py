@@ -1,1 +1,281 @@
-"""protocol"""
+"""Domain types, canonical encodings, Merkle trees, anchors, the signature base, blocks and bundles.
+
+Names are loaded when they are first asked for, so that a device's client pays neither for big-number
+arithmetic nor for the ledger's messages. ``signature_base`` is the module; its function of that name is
+``protocol.signature_base.signature_base``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from protocol.anchors import AnchorSignature, AnchorStatement, LatestAnchor, Roster, SignedStatement
+    from protocol.blocks import (
+        check_linkage,
+        data_hash,
+        header_hash,
+        parse_block,
+        validation_codes,
+        verify_block_signature,
+    )
+    from protocol.bundle import (
+        BUNDLE_SCHEMA,
+        BatchEvidence,
+        BlockEvidence,
+        Bundle,
+        Holding,
+        LeafEvidence,
+        ProvenElement,
+        assemble,
+        parse_bundle,
+        serialise_bundle,
+    )
+    from protocol.chainstate import AnchoredRange, ChainState, ChainStateSnapshot, Fed
+    from protocol.commitments import (
+        aggregate_commitment,
+        authorisation_bytes,
+        data_set_digest,
+        manifest_bytes,
+        parse_manifest,
+        rebase_bytes,
+        recipe_digest,
+        step_commitment,
+    )
+    from protocol.configuration import Configuration
+    from protocol.elements import Element, ElementView, element_of, is_news, result_of, views
+    from protocol.encodings import (
+        Json,
+        canonical_json,
+        decode,
+        encode,
+        from_json,
+        parse_canonical_json,
+        parse_json,
+        sha256,
+        tagged_hash,
+        to_json,
+    )
+    from protocol.errors import (
+        ContentDigestMismatch,
+        EncodingError,
+        InvalidBlock,
+        InvalidBlockSignature,
+        InvalidEnvelope,
+        InvalidSignatureBase,
+        InvalidStatement,
+        MalformedHeaders,
+        MalformedJson,
+        MerkleError,
+        ProtocolError,
+        QuorumNotReached,
+        SchemaMismatch,
+        UntrustedSignature,
+        WrongChain,
+    )
+    from protocol.merkle import (
+        EMPTY_ROOT,
+        Frontier,
+        consistency_path,
+        inclusion_path,
+        inclusion_paths,
+        leaf_hash,
+        node_hash,
+        tree_root,
+        verify_consistency,
+        verify_inclusion,
+    )
+    from protocol.readings import BatchPath, RecordLeaf, SignedReading
+    from protocol.rosters import check_roster, verify_quorum, verify_signed_statement
+    from protocol.signature_base import http_headers, parse_http_headers, record_id, verify_reading
+    from protocol.transactions import Transaction, verify_endorsements
+    from protocol.trust import TRUST_SCHEMA, ChainTrust, Checkpoint, TrustRoot, parse_trust, serialise_trust
+
+__all__ = [
+    "BUNDLE_SCHEMA",
+    "EMPTY_ROOT",
+    "TRUST_SCHEMA",
+    "AnchorSignature",
+    "AnchorStatement",
+    "AnchoredRange",
+    "BatchEvidence",
+    "BatchPath",
+    "BlockEvidence",
+    "Bundle",
+    "ChainState",
+    "ChainStateSnapshot",
+    "ChainTrust",
+    "Checkpoint",
+    "Configuration",
+    "ContentDigestMismatch",
+    "Element",
+    "ElementView",
+    "EncodingError",
+    "Fed",
+    "Frontier",
+    "Holding",
+    "InvalidBlock",
+    "InvalidBlockSignature",
+    "InvalidEnvelope",
+    "InvalidSignatureBase",
+    "InvalidStatement",
+    "Json",
+    "LatestAnchor",
+    "LeafEvidence",
+    "MalformedHeaders",
+    "MalformedJson",
+    "MerkleError",
+    "ProtocolError",
+    "ProvenElement",
+    "QuorumNotReached",
+    "RecordLeaf",
+    "Roster",
+    "SchemaMismatch",
+    "SignedReading",
+    "SignedStatement",
+    "Transaction",
+    "TrustRoot",
+    "UntrustedSignature",
+    "WrongChain",
+    "aggregate_commitment",
+    "assemble",
+    "authorisation_bytes",
+    "canonical_json",
+    "check_linkage",
+    "check_roster",
+    "consistency_path",
+    "data_hash",
+    "data_set_digest",
+    "decode",
+    "element_of",
+    "encode",
+    "from_json",
+    "header_hash",
+    "http_headers",
+    "inclusion_path",
+    "inclusion_paths",
+    "is_news",
+    "leaf_hash",
+    "manifest_bytes",
+    "node_hash",
+    "parse_block",
+    "parse_bundle",
+    "parse_canonical_json",
+    "parse_http_headers",
+    "parse_json",
+    "parse_manifest",
+    "parse_trust",
+    "rebase_bytes",
+    "recipe_digest",
+    "record_id",
+    "result_of",
+    "serialise_bundle",
+    "serialise_trust",
+    "sha256",
+    "step_commitment",
+    "tagged_hash",
+    "to_json",
+    "tree_root",
+    "validation_codes",
+    "verify_block_signature",
+    "verify_consistency",
+    "verify_endorsements",
+    "verify_inclusion",
+    "verify_quorum",
+    "verify_reading",
+    "verify_signed_statement",
+    "views",
+]
+
+_HOMES: Final = {
+    "anchors": ("AnchorSignature", "AnchorStatement", "LatestAnchor", "Roster", "SignedStatement"),
+    "blocks": (
+        "check_linkage",
+        "data_hash",
+        "header_hash",
+        "parse_block",
+        "validation_codes",
+        "verify_block_signature",
+    ),
+    "bundle": (
+        "BUNDLE_SCHEMA",
+        "BatchEvidence",
+        "BlockEvidence",
+        "Bundle",
+        "Holding",
+        "LeafEvidence",
+        "ProvenElement",
+        "assemble",
+        "parse_bundle",
+        "serialise_bundle",
+    ),
+    "chainstate": ("AnchoredRange", "ChainState", "ChainStateSnapshot", "Fed"),
+    "commitments": (
+        "aggregate_commitment",
+        "authorisation_bytes",
+        "data_set_digest",
+        "manifest_bytes",
+        "parse_manifest",
+        "rebase_bytes",
+        "recipe_digest",
+        "step_commitment",
+    ),
+    "configuration": ("Configuration",),
+    "elements": ("Element", "ElementView", "element_of", "is_news", "result_of", "views"),
+    "encodings": (
+        "Json",
+        "canonical_json",
+        "decode",
+        "encode",
+        "from_json",
+        "parse_canonical_json",
+        "parse_json",
+        "sha256",
+        "tagged_hash",
+        "to_json",
+    ),
+    "errors": (
+        "ContentDigestMismatch",
+        "EncodingError",
+        "InvalidBlock",
+        "InvalidBlockSignature",
+        "InvalidEnvelope",
+        "InvalidSignatureBase",
+        "InvalidStatement",
+        "MalformedHeaders",
+        "MalformedJson",
+        "MerkleError",
+        "ProtocolError",
+        "QuorumNotReached",
+        "SchemaMismatch",
+        "UntrustedSignature",
+        "WrongChain",
+    ),
+    "merkle": (
+        "EMPTY_ROOT",
+        "Frontier",
+        "consistency_path",
+        "inclusion_path",
+        "inclusion_paths",
+        "leaf_hash",
+        "node_hash",
+        "tree_root",
+        "verify_consistency",
+        "verify_inclusion",
+    ),
+    "readings": ("BatchPath", "RecordLeaf", "SignedReading"),
+    "rosters": ("check_roster", "verify_quorum", "verify_signed_statement"),
+    "signature_base": ("http_headers", "parse_http_headers", "record_id", "verify_reading"),
+    "transactions": ("Transaction", "verify_endorsements"),
+    "trust": ("ChainTrust", "Checkpoint", "TRUST_SCHEMA", "TrustRoot", "parse_trust", "serialise_trust"),
+}
+_HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name's module on first use (PEP 562)."""
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

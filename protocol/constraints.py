@@ -1,6 +1,6 @@
 """What a message's fields may hold, written once: checked when it is made, and said in its JSON Schema.
 
-A field's type is annotated (``Digest``, ``Ordinal``, …) and ``check_fields`` in ``__post_init__`` enforces it.
+A field's type is annotated (``Digest``, ``Ordinal``, …); ``check_fields`` in ``__post_init__`` enforces it.
 The codec turns the ``ValueError`` into ``SchemaMismatch``.
 """
 
@@ -101,7 +101,8 @@ def check_fields(message: object) -> None:
     Raises:
         ValueError: naming the field.
     """
-    for name, limit, many in _limits(type(message)):
+    kind: type = type(message)
+    for name, limit, many in _limits(kind):
         value = getattr(message, name)
         for item in value if many else (value,):
             _check(name, limit, item)

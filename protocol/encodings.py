@@ -25,6 +25,7 @@ from typing import Any, Final, TypeAlias, TypeVar, Union
 from protocol.errors import MalformedJson, SchemaMismatch
 
 __all__ = [
+    "MAX_INT",
     "Json",
     "canonical_json",
     "decode",
@@ -41,7 +42,7 @@ Json: TypeAlias = bool | int | str | list[Any] | dict[str, Any] | None
 T = TypeVar("T")
 
 # Integers beyond 2^53 lose digits in other languages' JSON readers: larger numbers travel as hex text.
-_MAX_INT: Final = 2**53 - 1
+MAX_INT: Final = 2**53 - 1
 _MAX_DEPTH: Final = 32
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*\Z")
 
@@ -239,7 +240,7 @@ def _check(value: Any, depth: int) -> None:
     if value is None or isinstance(value, bool | str):
         return
     if isinstance(value, int):
-        if abs(value) > _MAX_INT:
+        if abs(value) > MAX_INT:
             raise MalformedJson("an integer beyond 2^53-1")
         return
     if isinstance(value, list):
