@@ -84,10 +84,8 @@ def federated(
             task = UpdateTask(recipe, run, number, part.digest, parent, latest, part.features, part.labels)
             results.append(worker.update(task).snapshot)
         previous = results
-        latest = aggregate_snapshots(
-            recipe,
-            [WeightedInput(result, part.examples) for result, part in zip(results, parts, strict=True)],
-        )
+        inputs = [WeightedInput(result, part.examples) for result, part in zip(results, parts, strict=True)]
+        latest = aggregate_snapshots(recipe, inputs)
         snapshots.append(latest)
         accuracies.append(_measure(recipe, latest, held_out, worker))
         progress(number)

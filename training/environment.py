@@ -23,7 +23,7 @@ def torch_fingerprint() -> Environment:
 
     return Environment(
         python=platform.python_version(),
-        torch=torch.__version__,
+        torch=str(torch.__version__),  # a subclass of str that would drag torch along when pickled
         machine=_machine(),
         capability=torch.backends.cpu.get_cpu_capability(),
     )

@@ -4,7 +4,7 @@
 
     TrainingError
     ├── InvalidRecipe           a recipe that this code does not know, or that contradicts itself
-    ├── BadReading              a reading that is no example of the recipe's data set (excluded, never guessed)
+    ├── BadReading              a reading that is no example of the recipe's data set: left out
     ├── SnapshotError           saved weights
     │   ├── MalformedSnapshot       not the canonical safetensors bytes of finite float32 tensors
     │   └── WrongShape              tensors of another model than the recipe's

@@ -6,7 +6,9 @@ batch one step of SGD with momentum on the mean cross-entropy, in float32. M_i i
 bound to and that must be a snapshot of the same model; v1 reads nothing else from it, since M_O already
 carries its share of it.
 
-One thread, deterministic kernels: the same inputs in an equal environment give the same bits.
+One thread, deterministic kernels: the same inputs in an equal environment give the same bits. The optimiser
+is spelled out here (v <- momentum v + g, w <- w - rate v) rather than taken from ``torch.optim``, whose
+defaults and fused variants change between versions and whose first use imports for seconds.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ def prepare_torch() -> None:
     import torch
 
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    # Same switch as use_deterministic_algorithms(True), which imports the compiler for seconds.
+    torch.set_deterministic_debug_mode("error")
     torch.set_default_dtype(torch.float32)
     torch.set_flush_denormal(False)
 
@@ -77,20 +80,18 @@ def local_update(
         tensor.requires_grad_(True)
     # torch.tensor copies into memory that torch itself aligns; kernels may round by alignment.
     x, y = torch.tensor(features), torch.tensor(labels)
-    optimizer = torch.optim.SGD(
-        list(tensors.values()),
-        lr=recipe.learning_rate_ppm / _MILLION,
-        momentum=recipe.momentum_ppm / _MILLION,
-        foreach=False,
-    )
+    rate, momentum = recipe.learning_rate_ppm / _MILLION, recipe.momentum_ppm / _MILLION
+    velocities = [torch.zeros_like(tensor) for tensor in tensors.values()]
     for epoch in range(recipe.epochs):
         order = permutation(len(labels), "edgeproof/shuffle/v1", recipe.seed, run, number, data, epoch)
         for start in range(0, len(order), recipe.batch_size):
             batch = torch.tensor(order[start : start + recipe.batch_size])
-            optimizer.zero_grad()
             loss = functional.cross_entropy(logits(recipe, tensors, x[batch]), y[batch])
-            torch.autograd.backward([loss])
-            optimizer.step()
+            gradients = torch.autograd.grad(loss, list(tensors.values()))
+            with torch.no_grad():
+                for tensor, velocity, gradient in zip(tensors.values(), velocities, gradients, strict=True):
+                    velocity.mul_(momentum).add_(gradient)
+                    tensor.add_(velocity, alpha=-rate)
     weights: Weights = {name: tensor.detach().numpy().copy() for name, tensor in tensors.items()}
     try:
         return encode_snapshot(weights)
