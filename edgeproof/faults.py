@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from chaincode.api import Message
-from ledger.port import ChainInformation, Ledger, Receipt
+from ledger.port import ChainInformation, Ledger, Receipt, TransactionStatus
 from store import Store
 
 __all__ = ["Failpoint", "FaultyLedger", "FaultyStore"]
@@ -76,6 +76,9 @@ class FaultyLedger:
 
     def block(self, number: int) -> Any:
         return self._ledger.block(number)
+
+    def find(self, transaction: str) -> TransactionStatus | None:
+        return self._ledger.find(transaction)
 
     def information(self) -> ChainInformation:
         return self._ledger.information()

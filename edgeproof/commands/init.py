@@ -1,0 +1,32 @@
+"""``edgeproof init``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from edgeproof.settings import Settings
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def init(
+    deployment: Path = typer.Option(
+        None, "--deployment", help="Folder to make (default: EDGEPROOF_DEPLOYMENT or build/deployment)."
+    ),
+    edges: int = typer.Option(3, "--edges", min=1, max=26, help="Number of edge sites."),
+) -> None:
+    """Make a deployment on the embedded ledger: identities, chains, stores, rosters.
+
+    A cloud with two organisations and, for each edge, three. Private keys are readable by their owner alone.
+    """
+    from edgeproof.deployment import Plan
+    from edgeproof.setup import make_deployment
+
+    folder = deployment or Settings.from_environment().deployment
+    made = make_deployment(folder, Plan.standard(edges))
+    for chain in made.plan.chains:
+        typer.echo(f"{chain.chain}: {', '.join(chain.organisations)}")
+    typer.echo(f"Made in {folder}. `edgeproof run --deployment {folder}` starts it.")

@@ -1,0 +1,129 @@
+"""Where a demo stands: one small file, written whole, so that the next call goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeproof.errors import DemoError
+from protocol.encodings import from_json, parse_json, to_json
+from protocol.errors import EncodingError
+
+__all__ = ["DemoParameters", "DemoState"]
+
+_FILE = "demo.json"
+_SCHEMA = "edgeproof/demo/v1"
+
+
+@dataclass(frozen=True)
+class DemoParameters:
+    """What the caller chose."""
+
+    edges: int
+    devices: int
+    rounds: int
+    ledger: str
+
+
+@dataclass(frozen=True)
+class _Saved:
+    schema: str
+    parameters: DemoParameters
+    finished: bool
+    seconds_ms: int
+    done: tuple[str, ...]
+
+
+class DemoState:
+    """The demo's folder and its progress.
+
+    Attributes:
+        out: the folder.
+        parameters: what was chosen when this demo began.
+        resumed: whether an earlier call had begun it.
+    """
+
+    def __init__(self, out: Path, saved: _Saved, *, resumed: bool) -> None:
+        self.out = out
+        self._saved = saved
+        self.resumed = resumed
+
+    @classmethod
+    def open(cls, out: Path, parameters: DemoParameters) -> DemoState:
+        """Go on with an unfinished demo of the same parameters; otherwise start anew.
+
+        Raises:
+            DemoError: ``out`` holds files that no demo made.
+        """
+        saved = _load(out)
+        if saved is None and out.exists() and any(out.iterdir()):
+            raise DemoError(f"{out} holds files that no demo made; choose another folder with OUT=")
+        if saved is not None and not saved.finished and saved.parameters == parameters:
+            return cls(out, saved, resumed=True)
+        if saved is not None:
+            # The progress file goes last: until then a killed clean-up is gone on with.
+            for entry in out.iterdir():
+                if entry.name != _FILE:
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        out.mkdir(parents=True, exist_ok=True)
+        state = cls(out, _Saved(_SCHEMA, parameters, False, 0, ()), resumed=False)
+        state._write()
+        return state
+
+    @property
+    def parameters(self) -> DemoParameters:
+        return self._saved.parameters
+
+    @property
+    def seconds(self) -> float:
+        """Time spent so far, over all calls."""
+        return self._saved.seconds_ms / 1000
+
+    def is_done(self, phase: str) -> bool:
+        """Whether a phase was finished, now or in an earlier call."""
+        return phase in self._saved.done
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Run a phase; it counts as done when the block ends without an error."""
+        yield
+        if name not in self._saved.done:
+            self._saved = dataclasses.replace(self._saved, done=(*self._saved.done, name))
+            self._write()
+
+    def spend(self, seconds: float) -> None:
+        """Add time to the total."""
+        self._saved = dataclasses.replace(
+            self._saved, seconds_ms=self._saved.seconds_ms + round(seconds * 1000)
+        )
+        self._write()
+
+    def finish(self) -> None:
+        """The next call starts anew."""
+        self._saved = dataclasses.replace(self._saved, finished=True)
+        self._write()
+
+    def _write(self) -> None:
+        import json
+
+        temporary = self.out / (_FILE + ".new")
+        temporary.write_text(json.dumps(to_json(self._saved), indent=1) + "\n")
+        temporary.replace(self.out / _FILE)
+
+
+def _load(out: Path) -> _Saved | None:
+    try:
+        raw = (out / _FILE).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        saved = from_json(_Saved, parse_json(raw))
+    except EncodingError as error:
+        raise DemoError(f"{out / _FILE} cannot be read ({error}); remove {out} to start anew") from error
+    if saved.schema != _SCHEMA:
+        raise DemoError(f"{out / _FILE} is of another version; remove {out} to start anew")
+    return saved

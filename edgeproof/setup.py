@@ -1,0 +1,78 @@
+"""Set-up of a deployment: genesis of every chain, and what the contracts must know before work starts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from chaincode.api import Organisation, RegisterOrganisation, RegisterSource, Source
+from edgeproof.deployment import ChainPlan, Deployment, Plan
+from edgeproof.wiring import Parts
+from identity import Role
+from ledger.embedded import EmbeddedLedger, build_genesis
+from ledger.errors import ContractRefused
+from ledger.port import call
+from protocol.anchors import Roster
+
+__all__ = ["make_deployment", "register"]
+
+
+def make_deployment(root: Path, plan: Plan) -> Deployment:
+    """Make a whole deployment in ``root``: identities, ledgers, organisations, rosters.
+
+    Killed half-way it leaves a folder without a plan file, which the next call clears.
+
+    Raises:
+        DeploymentError: ``root`` already holds one, or is not empty.
+    """
+    deployment = Deployment.prepare(root, plan)
+    for chain in plan.chains:
+        block = build_genesis(
+            chain.chain,
+            [deployment.authority(name).fabric_msp_config() for name in chain.organisations],
+            [deployment.orderer_authority(chain.chain).fabric_msp_config()],
+            now=datetime.now(UTC),
+            endorsements=2,
+        )
+        EmbeddedLedger.create(deployment.ledger_path(chain.chain), block)
+        deployment.store_path(chain.chain).mkdir(mode=0o700, exist_ok=True)
+    with Parts(deployment, "setup") as parts:
+        register(deployment, parts)
+    deployment.finish()
+    return deployment
+
+
+def register(deployment: Deployment, parts: Parts) -> None:
+    """Tell every chain its organisations, its own roster and the chains whose anchors it accepts.
+
+    May be called again: what is registered already is left as it is.
+    """
+    plan = deployment.plan
+    for chain in plan.chains:
+        for msp_id in chain.organisations:
+            ledger = parts.ledger(chain.chain, msp_id, Role.ADMIN)
+            owner = deployment.owner_key(msp_id)
+            call(ledger, RegisterOrganisation(Organisation(msp_id, msp_id, owner.spki)))
+        admin = parts.ledger(chain.chain, chain.operator, Role.ADMIN)
+        others = plan.edges if chain == plan.main else (plan.main,)
+        for source in (chain, *others):
+            try:
+                call(admin, RegisterSource(_source(deployment, parts, source)))
+            except ContractRefused as error:
+                if error.code != "already-exists":
+                    raise
+
+
+def _source(deployment: Deployment, parts: Parts, chain: ChainPlan) -> Source:
+    modulus = parts.parameters(chain.chain).modulus
+    return Source(
+        chain=chain.chain,
+        modulus=modulus.n.to_bytes((modulus.n.bit_length() + 7) // 8, "big"),
+        origin=modulus.origin,
+        roster=Roster(
+            chain=chain.chain,
+            version=1,
+            threshold=2,
+            keys={name: deployment.signer(name, Role.ANCHOR_SIGNER).spki for name in chain.organisations},
+        ),
+    )
