@@ -1,0 +1,171 @@
+"""Gathering what a bundle needs: from the elements of a subject up to the blocks that hold main's anchors.
+
+The way up is always the same (seed 003, section IV.D, Protocol 1): an element, the first anchor that covers
+it, main's Type-II of that anchor, the first of main's anchors that covers that, and another edge's block that
+accepted it as Type-III.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from fabric_protos.common import common_pb2
+
+from chaincode.api import AcceptAnchor, GetAnchor
+from ledger.index import ChainIndex
+from ledger.lookups import ANCHOR
+from ledger.port import Ledger, evaluate_typed
+from ledger.proof_errors import IncompleteEvidence, NotIndexed, Pending
+from protocol.anchors import SignedStatement
+from protocol.bundle import BatchEvidence, BlockEvidence, Bundle, Holding, ProvenElement, assemble
+from protocol.elements import ElementView, views
+from protocol.encodings import decode
+
+__all__ = ["Chains", "Gathering"]
+
+
+@dataclass
+class Chains:
+    """The chains that proofs are made over, with the blocks that one proof reads."""
+
+    main: str
+    indexes: Mapping[str, ChainIndex]
+    ledgers: Mapping[str, Ledger]
+    _blocks: dict[tuple[str, int], common_pb2.Block] = field(default_factory=dict)
+
+    @property
+    def edges(self) -> list[str]:
+        """Every chain but main, sorted."""
+        return sorted(chain for chain in self.indexes if chain != self.main)
+
+    def index(self, chain: str) -> ChainIndex:
+        """The index of a chain.
+
+        Raises:
+            NotIndexed: no such chain.
+        """
+        if chain not in self.indexes:
+            raise NotIndexed(f"chain {chain} is not followed here")
+        return self.indexes[chain]
+
+    def sync(self) -> None:
+        """Let every index read what there is now."""
+        for index in self.indexes.values():
+            index.sync()
+
+    def block(self, chain: str, number: int) -> common_pb2.Block:
+        """One block; kept while the proof is made."""
+        key = (chain, number)
+        if key not in self._blocks:
+            self._blocks[key] = self.ledgers[chain].block(number)
+        return self._blocks[key]
+
+    def view(self, chain: str, number: int) -> ElementView:
+        """What can be read of element ``number``'s envelope."""
+        element = self.index(chain).element(number).element
+        return views(self.block(chain, element.block))[element.index]
+
+
+class Gathering:
+    """The parts of one bundle.
+
+    Args:
+        chains: where they come from.
+        holders: chains whose blocks may show that main's anchors are held, in any order.
+    """
+
+    def __init__(self, chains: Chains, holders: Sequence[str]) -> None:
+        self._chains: Final = chains
+        self._holders: Final = holders
+        self._wanted: dict[str, set[int]] = defaultdict(set)
+        self._statements: dict[tuple[str, int], SignedStatement] = {}
+        self._holdings: dict[int, Holding] = {}
+        self.batches: list[BatchEvidence] = []
+        self.manifests: list[tuple[bytes, ...]] = []
+
+    def want(self, chain: str, number: int) -> None:
+        """Element ``number`` is needed."""
+        self._wanted[chain].add(number)
+
+    def finish(self, *, profile: str, kind: str, chain: str, subject: str) -> Bundle:
+        """Complete the way up and make the bundle.
+
+        Raises:
+            Pending: an anchor is still awaited.
+        """
+        main = self._chains.main
+        for edge in [name for name in self._wanted if name != main]:
+            self._anchor_on_main(edge)
+        for number in sorted(self._wanted[main]):
+            self._hold(self._chains.index(main).covering(number))
+        elements = [
+            element
+            for name, numbers in self._wanted.items()
+            for element in self._chains.index(name).memberships(sorted(numbers))
+        ]
+        return assemble(
+            profile=profile,
+            kind=kind,
+            chain=chain,
+            subject=subject,
+            statements=self._statements.values(),
+            elements=elements,
+            batches=self.batches,
+            manifests=self.manifests,
+            holdings=self._holdings.values(),
+            blocks=self._blocks(elements if profile == "full" else []),
+        )
+
+    def _anchor_on_main(self, edge: str) -> None:
+        """Statements of an edge, and main's elements that accepted them (Type-II)."""
+        index = self._chains.index(edge)
+        main = self._chains.index(self._chains.main)
+        for anchor in sorted({index.covering(number) for number in self._wanted[edge]}):
+            try:
+                accepted = main.find(ANCHOR, f"{edge}/{anchor}")
+            except NotIndexed as error:
+                raise Pending(f"anchor {anchor} of {edge} is not on {main.chain} yet") from error
+            self.want(main.chain, accepted)
+            signed = evaluate_typed(self._chains.ledgers[main.chain], GetAnchor(edge, anchor))
+            self._statements[edge, anchor] = _own(index, signed)
+
+    def _hold(self, anchor: int) -> None:
+        """Statement ``anchor`` of main, and the smallest block of a holder that accepted it (Type-III)."""
+        if anchor in self._holdings:
+            return
+        main = self._chains.main
+        places = []
+        for holder in self._holders:
+            for number in self._chains.index(holder).find_all(ANCHOR, f"{main}/{anchor}"):
+                element = self._chains.index(holder).element(number).element
+                size = self._chains.block(holder, element.block).ByteSize()
+                places.append((size, holder, element.block, element.index))
+        if not places:
+            raise Pending(
+                f"anchor {anchor} of {main} is not held on {' or '.join(sorted(self._holders))} yet"
+            )
+        _, holder, block, position = min(places)
+        view = views(self._chains.block(holder, block))[position]
+        signed = decode(AcceptAnchor, view.argument).signed
+        self._statements[main, anchor] = _own(self._chains.index(main), signed)
+        self._holdings[anchor] = Holding(holder, block, position, signed.statement.digest())
+
+    def _blocks(self, elements: Sequence[ProvenElement]) -> list[BlockEvidence]:
+        places = {(holding.chain, holding.block) for holding in self._holdings.values()}
+        places |= {(element.chain, element.block) for element in elements}
+        return [
+            BlockEvidence.of(chain, self._chains.block(chain, number)) for chain, number in sorted(places)
+        ]
+
+
+def _own(index: ChainIndex, signed: SignedStatement) -> SignedStatement:
+    """See that what another chain accepted is what this chain's blocks say; else no proof would verify."""
+    number = signed.statement.number
+    if index.statement(number) != signed.statement:
+        raise IncompleteEvidence(
+            f"anchor {number} of {index.chain} as accepted elsewhere is not what its blocks give"
+        )
+    return signed

@@ -1,0 +1,464 @@
+"""Following one chain: its elements, its own statements, and the proofs that are made from them.
+
+The index is a cache beside the ledger, rebuilt by deleting its file. It takes block after block, each in one
+SQLite transaction with its cursor, so that it may be killed at any instant; several processes may share the
+file. It refuses to go on when the ledger's chain is not the one that it has read.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from fabric_protos.common import common_pb2
+
+import accumulator
+from accumulator import Parameters
+from ledger.lookups import keys_of
+from ledger.port import Ledger
+from ledger.proof_errors import ChainDiverged, IndexDamaged, NotIndexed, Pending
+from protocol.anchors import AnchorStatement
+from protocol.bundle import ProvenElement
+from protocol.chainstate import ChainState, ChainStateSnapshot, Fed
+from protocol.elements import Element
+from protocol.encodings import decode, encode, sha256
+from protocol.errors import ProtocolError
+
+__all__ = ["ChainIndex", "IndexedElement"]
+
+_PRIME_BYTES: Final = 33
+_WITNESS_LIMIT: Final = 1 << 16  # rows; about 17 MiB at 2048 bits
+_SMALL_RANGE: Final = 64
+
+
+@dataclass(frozen=True)
+class IndexedElement:
+    """An element as the index keeps it."""
+
+    element: Element
+    payload: bytes
+    function: str
+    transaction: str
+    offset: int
+    """Certificate of its prime representative."""
+
+
+class ChainIndex:
+    """What one chain holds, as far as it was read.
+
+    Args:
+        ledger: the chain's ledger.
+        parameters: the chain's accumulator parameters.
+        path: SQLite file; made when absent.
+        main: whether this is the main chain (decides what is news); by its id when None.
+        witness_limit: membership witnesses kept at most; whole ranges go, oldest anchors first.
+
+    Raises:
+        IndexDamaged: the file cannot be used: delete it and it is rebuilt.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        parameters: Parameters,
+        path: Path,
+        *,
+        main: bool | None = None,
+        witness_limit: int = _WITNESS_LIMIT,
+    ) -> None:
+        self.ledger: Final = ledger
+        self.chain: Final = ledger.chain
+        self.parameters: Final = parameters
+        self._main = main
+        self._path = path
+        self._witness_limit = witness_limit
+        self._singles: dict[int, int] = {}
+        self._lock = threading.RLock()
+        with self._guarded():
+            self._database = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            # A cache: after a loss of power the newest blocks are read again.
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.executescript(resources.files("ledger").joinpath("index.sql").read_text())
+        self._state = self._load()
+
+    # ------------------------------------------------------------------ following
+
+    def sync(self) -> int:
+        """Read all blocks that there are now; afterwards everything committed before the call is found.
+
+        Returns:
+            How many blocks were read by this call.
+
+        Raises:
+            ChainDiverged: the ledger's chain is shorter than, or not a continuation of, what was read.
+            IndexDamaged: the index's own file.
+            LedgerError: the ledger cannot be read.
+        """
+        with self._lock:
+            self._check_same_chain()
+            count = 0
+            for block in self.ledger.blocks(self._state.height):
+                self._take(block)
+                count += 1
+            return count
+
+    @property
+    def height(self) -> int:
+        """Number of blocks read."""
+        return self._state.height
+
+    @property
+    def elements(self) -> int:
+        """Number of the newest element read."""
+        return self._state.elements
+
+    @property
+    def anchor(self) -> int:
+        """Number of the newest statement, 0 before the first."""
+        return self._state.anchor
+
+    @property
+    def news(self) -> int:
+        """Elements after the newest statement's range that are news."""
+        return self._state.news
+
+    def close(self) -> None:
+        """Close the file; the ledger stays open."""
+        with self._lock:
+            self._database.close()
+
+    # ------------------------------------------------------------------ what there is
+
+    def element(self, number: int) -> IndexedElement:
+        """Element ``number``.
+
+        Raises:
+            NotIndexed: there is none (yet).
+        """
+        row = self._one(
+            "SELECT block, position, code, envelope_hash, payload, function, tx, certificate"
+            " FROM element WHERE number = ?",
+            number,
+        )
+        if row is None:
+            raise NotIndexed(f"{self.chain} has no element {number} in {self.height} blocks")
+        block, position, code, envelope_hash, payload, function, transaction, offset = row
+        element = Element(self.chain, number, block, position, code, envelope_hash, sha256(payload))
+        return IndexedElement(element, payload, function, transaction, offset)
+
+    def number_of(self, transaction: str) -> int:
+        """Number of the element that a transaction is; of several that claim the id, the valid one.
+
+        Raises:
+            NotIndexed: no such transaction was read.
+        """
+        row = self._one("SELECT number FROM element WHERE tx = ? ORDER BY code, number LIMIT 1", transaction)
+        if row is None:
+            raise NotIndexed(f"transaction {transaction} is not in {self.height} blocks of {self.chain}")
+        return int(row[0])
+
+    def find(self, kind: str, key: str) -> int:
+        """Number of the first valid element of a kind and key (see ``ledger.lookups``).
+
+        Raises:
+            NotIndexed: there is none.
+        """
+        found = self.find_all(kind, key)
+        if not found:
+            raise NotIndexed(f"{self.chain} holds no {kind} of {key} in {self.height} blocks")
+        return found[0]
+
+    def find_all(self, kind: str, key: str) -> tuple[int, ...]:
+        """Numbers of all valid elements of a kind and key, ascending; may be none."""
+        rows = self._all("SELECT number FROM lookup WHERE kind = ? AND key = ? ORDER BY number", kind, key)
+        return tuple(int(row[0]) for row in rows)
+
+    def statement(self, number: int) -> AnchorStatement:
+        """This chain's own statement ``number``, computed from its blocks.
+
+        Raises:
+            NotIndexed: no such cut was read.
+        """
+        row = self._one("SELECT statement FROM statement WHERE number = ?", number)
+        if row is None:
+            raise NotIndexed(f"{self.chain} has no anchor {number} in {self.height} blocks")
+        return decode(AnchorStatement, row[0])
+
+    def statements(self) -> tuple[AnchorStatement, ...]:
+        """All of them, by number."""
+        rows = self._all("SELECT statement FROM statement ORDER BY number")
+        return tuple(decode(AnchorStatement, row[0]) for row in rows)
+
+    def covering(self, number: int) -> int:
+        """Number of the first anchor that covers element ``number``.
+
+        Raises:
+            Pending: none does yet.
+        """
+        row = self._one("SELECT number FROM statement WHERE last >= ? ORDER BY last LIMIT 1", number)
+        if row is None:
+            raise Pending(f"element {number} of {self.chain} comes after the newest anchor {self.anchor}")
+        return int(row[0])
+
+    # ------------------------------------------------------------------ proofs
+
+    def primes(self, first: int, last: int) -> list[int]:
+        """Prime representatives of elements ``first`` to ``last``, in order.
+
+        Raises:
+            NotIndexed: not all of them were read.
+        """
+        rows = self._all(
+            "SELECT prime FROM element WHERE number BETWEEN ? AND ? ORDER BY number", first, last
+        )
+        if len(rows) != last - first + 1:
+            raise NotIndexed(f"{self.chain} has no elements {first} to {last} in {self.height} blocks")
+        return [int.from_bytes(row[0], "big") for row in rows]
+
+    def membership(self, number: int) -> ProvenElement:
+        """Element ``number`` with its membership proof against the first anchor that covers it.
+
+        Raises:
+            NotIndexed: no such element.
+            Pending: no anchor covers it yet.
+        """
+        return self.memberships([number])[0]
+
+    def memberships(self, numbers: Sequence[int]) -> list[ProvenElement]:
+        """Membership proofs for several elements, in the order asked.
+
+        All witnesses of a range are made at once (RootFactor) and kept; a range that is asked for single
+        elements only gets them one by one until that has cost as much.
+
+        Raises:
+            NotIndexed, Pending: as ``membership``.
+        """
+        with self._lock:
+            wanted: dict[int, list[int]] = {}
+            covering: dict[int, int] = {}
+            for number in numbers:
+                self.element(number)
+                covering[number] = self.covering(number)
+                wanted.setdefault(covering[number], []).append(number)
+            witnesses: dict[int, bytes] = {}
+            for anchor, members in wanted.items():
+                witnesses.update(self._witnesses(anchor, sorted(set(members))))
+            return [self._proven(number, covering[number], witnesses[number]) for number in numbers]
+
+    def append_only(self, number: int) -> bytes:
+        """The append-only proof of statement ``number`` (context: its digest); made once and kept.
+
+        Raises:
+            NotIndexed: no such anchor.
+        """
+        with self._lock:
+            row = self._one("SELECT append_only FROM statement WHERE number = ?", number)
+            if row is not None and row[0] is not None:
+                return bytes(row[0])
+            statement = self.statement(number)
+            proof = accumulator.prove_append_only(
+                self.parameters,
+                accumulator.decode_value(self.parameters, statement.value_before),
+                self.primes(statement.first, statement.last),
+                accumulator.decode_value(self.parameters, statement.value_after),
+                statement.digest(),
+            )
+            raw = accumulator.encode_append_only(self.parameters, proof)
+            with self._guarded():
+                self._database.execute("UPDATE statement SET append_only = ? WHERE number = ?", (raw, number))
+            return raw
+
+    # ------------------------------------------------------------------ following, inside
+
+    def _check_same_chain(self) -> None:
+        state = self._state
+        if not state.height:
+            return
+        information = self.ledger.information()
+        if information.height < state.height:
+            raise ChainDiverged(
+                f"{self.chain} was rolled back: {information.height} blocks where {state.height} were read"
+            )
+        tip = information.header_hash
+        if information.height > state.height:
+            following = self.ledger.block(state.height)
+            tip = bytes(following.header.previous_hash)
+        if tip != state.header_hash:
+            raise ChainDiverged(f"{self.chain} was rewritten at or before block {state.height - 1}")
+
+    def _take(self, block: common_pb2.Block) -> None:
+        number = int(block.header.number)
+        with self._transaction():
+            stored = self._one("SELECT height FROM position")
+            if stored is not None and stored[0] != self._state.height:
+                self._state = self._load()  # another process was faster
+            if number < self._state.height:
+                return
+            if number == self._state.height and bytes(block.header.previous_hash) != self._state.header_hash:
+                raise ChainDiverged(
+                    f"block {number} of {self.chain} does not follow the blocks that were read"
+                )
+            before = self._state
+            try:
+                self._write(before.feed(block), before)
+            except BaseException:
+                self._state = self._load()  # the fold has moved on, the file has not
+                raise
+
+    def _write(self, fed: Fed, state: ChainState) -> None:
+        database = self._database
+        database.executemany(
+            "INSERT INTO element VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    element.number,
+                    element.block,
+                    element.index,
+                    element.code,
+                    element.envelope_hash,
+                    view.payload,
+                    view.function,
+                    view.transaction,
+                    representative.prime.to_bytes(_PRIME_BYTES, "big"),
+                    representative.offset,
+                )
+                for element, view, representative in zip(
+                    fed.elements, fed.views, fed.representatives, strict=True
+                )
+            ],
+        )
+        database.executemany(
+            "INSERT INTO lookup VALUES (?, ?, ?)",
+            [
+                (kind, key, element.number)
+                for element, view in zip(fed.elements, fed.views, strict=True)
+                for kind, key in keys_of(view)
+            ],
+        )
+        database.executemany(
+            "INSERT INTO statement VALUES (?, ?, ?, ?, NULL)",
+            [(one.number, one.first, one.last, encode(one)) for one in fed.statements],
+        )
+        snapshot = encode(replace(state.snapshot(), primes=()))
+        database.execute("INSERT OR REPLACE INTO position VALUES (1, ?, ?)", (state.height, snapshot))
+
+    def _load(self) -> ChainState:
+        row = self._one("SELECT snapshot FROM position")
+        if row is None:
+            return ChainState(self.chain, self.parameters, main=self._main)
+        try:
+            snapshot = decode(ChainStateSnapshot, row[0])
+            primes = tuple(
+                bytes(entry[0])
+                for entry in self._all(
+                    "SELECT prime FROM element WHERE number > ? ORDER BY number", snapshot.anchored
+                )
+            )
+            return ChainState.restore(replace(snapshot, primes=primes), self.parameters)
+        except ProtocolError as error:
+            raise IndexDamaged(f"{self._path} cannot be used, delete it to rebuild it: {error}") from error
+
+    # ------------------------------------------------------------------ witnesses, inside
+
+    def _witnesses(self, anchor: int, members: list[int]) -> dict[int, bytes]:
+        rows = self._all(
+            "SELECT number, witness FROM membership_witness WHERE number IN (SELECT value FROM json_each(?))",
+            json.dumps(members),
+        )
+        found = {int(number): bytes(witness) for number, witness in rows}
+        missing = [number for number in members if number not in found]
+        if missing:
+            found.update(self._make_witnesses(anchor, missing))
+        return found
+
+    def _make_witnesses(self, anchor: int, missing: list[int]) -> dict[int, bytes]:
+        statement = self.statement(anchor)
+        primes = self.primes(statement.first, statement.last)
+        before = accumulator.decode_value(self.parameters, statement.value_before)
+        # One witness costs a power by the whole range, all of them about log2(size) such powers: so rent
+        # first, and buy when renting has cost as much.
+        self._singles[anchor] = self._singles.get(anchor, 0) + len(missing)
+        if len(primes) > _SMALL_RANGE and self._singles[anchor] < len(primes).bit_length():
+            made = {
+                number: accumulator.membership_witness(
+                    self.parameters, before, primes, number - statement.first
+                )
+                for number in missing
+            }
+        else:
+            everyone = accumulator.all_membership_witnesses(self.parameters, before, primes)
+            made = dict(enumerate(everyone, statement.first))
+            self._singles.pop(anchor, None)
+        encoded = {
+            number: accumulator.encode_value(self.parameters, witness) for number, witness in made.items()
+        }
+        with self._transaction():
+            self._database.executemany(
+                "INSERT OR IGNORE INTO membership_witness VALUES (?, ?, ?)",
+                [(number, anchor, witness) for number, witness in encoded.items()],
+            )
+            self._shrink(anchor)
+        return {number: encoded[number] for number in missing}
+
+    def _shrink(self, keep: int) -> None:
+        """Drop whole ranges, oldest anchors first, until the limit holds; never the one just made."""
+        row = self._one("SELECT count(*) FROM membership_witness")
+        count = int(row[0]) if row else 0
+        while count > self._witness_limit:
+            oldest = self._one("SELECT min(anchor) FROM membership_witness WHERE anchor <> ?", keep)
+            if oldest is None or oldest[0] is None:
+                return
+            cursor = self._database.execute("DELETE FROM membership_witness WHERE anchor = ?", (oldest[0],))
+            count -= cursor.rowcount
+
+    def _proven(self, number: int, anchor: int, witness: bytes) -> ProvenElement:
+        indexed = self.element(number)
+        element = indexed.element
+        return ProvenElement(
+            number=number,
+            chain=self.chain,
+            block=element.block,
+            index=element.index,
+            code=element.code,
+            envelope_hash=element.envelope_hash,
+            payload=indexed.payload.decode(),
+            anchor=anchor,
+            offset=indexed.offset,
+            witness=witness,
+        )
+
+    # ------------------------------------------------------------------ SQLite
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock, self._guarded():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
+
+    def _one(self, sql: str, *values: object) -> tuple[Any, ...] | None:
+        rows = self._all(sql, *values)
+        return rows[0] if rows else None
+
+    def _all(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._lock, self._guarded():
+            return self._database.execute(sql, values).fetchall()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise IndexDamaged(f"{self._path} cannot be used, delete it to rebuild it: {error}") from error

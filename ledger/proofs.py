@@ -1,0 +1,340 @@
+"""Making proofs: cross-chain proofs for contracts, bundles for auditors.
+
+Nothing here is trusted by whoever verifies. What is missing because an anchor is still on its way is
+``Pending``, with what is awaited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from chaincode.api import (
+    Attest,
+    BatchRecorded,
+    CommitModel,
+    CreateRun,
+    CrossChainProof,
+    EnrolDevice,
+    GetRecord,
+    Grant,
+    GrantDelegation,
+    ModelVersion,
+    Outcome,
+    Run,
+    Step,
+    StoredRecord,
+    Subject,
+    SubmitBatch,
+    SubmitReading,
+    SubmitStep,
+)
+from chaincode.payloads import decode_result
+from ledger.errors import ContractRefused
+from ledger.gathering import Chains, Gathering
+from ledger.index import ChainIndex
+from ledger.lookups import ACCEPTED, ANCHOR
+from ledger.port import Ledger, evaluate_typed
+from ledger.proof_errors import ChainDiverged, IncompleteEvidence, IndexDamaged, NotIndexed, Pending
+from protocol.bundle import BatchEvidence, Bundle, LeafEvidence
+from protocol.commitments import parse_manifest
+from protocol.encodings import decode, encode, sha256
+from protocol.errors import EncodingError
+from protocol.merkle import inclusion_paths, tree_root
+from protocol.readings import RecordLeaf, SignedReading
+from protocol.signature_base import record_id
+
+__all__ = [
+    "ChainDiverged",
+    "IncompleteEvidence",
+    "IndexDamaged",
+    "ManifestSource",
+    "NotIndexed",
+    "Pending",
+    "Prover",
+]
+
+ManifestSource = Callable[[str, bytes], bytes]
+"""Gives a data set's manifest by chain and store address; the store itself is another room's."""
+
+
+class Prover:
+    """Makes proofs over several chains.
+
+    Args:
+        indexes: by chain; every chain whose elements or blocks a proof may need, main among them.
+        ledgers: by chain.
+        manifests: gives the manifests of data sets; only bundles of models and rounds need it.
+        main: id of the main chain.
+    """
+
+    def __init__(
+        self,
+        indexes: Mapping[str, ChainIndex],
+        ledgers: Mapping[str, Ledger],
+        manifests: ManifestSource | None = None,
+        *,
+        main: str = "main",
+    ) -> None:
+        self._indexes: Final = indexes
+        self._ledgers: Final = ledgers
+        self._manifests: Final = manifests
+        self._main: Final = main
+
+    def cross_chain_proof(
+        self, chain: str, transaction: str, *, holder: str | None = None
+    ) -> CrossChainProof:
+        """Membership of a transaction in the first anchor of its chain that covers it.
+
+        Args:
+            chain: where the transaction stands.
+            transaction: its id.
+            holder: the chain that shall check the proof; then the anchor must be held there.
+
+        Raises:
+            NotIndexed: no such transaction.
+            Pending: not anchored, or not held on ``holder``, yet.
+        """
+        index = self._chains().index(chain)
+        index.sync()
+        proven = index.membership(index.number_of(transaction))
+        if holder is not None:
+            other = self._chains().index(holder)
+            other.sync()
+            if not other.find_all(ANCHOR, f"{chain}/{proven.anchor}"):
+                raise Pending(f"anchor {proven.anchor} of {chain} is not held on {holder} yet")
+        return CrossChainProof(
+            chain=chain,
+            anchor=proven.anchor,
+            number=proven.number,
+            block=proven.block,
+            index=proven.index,
+            code=proven.code,
+            envelope_hash=proven.envelope_hash,
+            payload=proven.payload,
+            offset=proven.offset,
+            witness=proven.witness,
+        )
+
+    def record_bundle(
+        self, chain: str, record: bytes, holder: str | None = None, profile: str = "compact"
+    ) -> Bundle:
+        """Everything that proves one record.
+
+        Args:
+            chain: the edge that recorded it.
+            record: record id.
+            holder: whose block shall show that main's anchors are held; any other edge when None.
+            profile: ``compact`` or ``full``.
+
+        Raises:
+            NotIndexed: no such record or chain.
+            Pending: an anchor is still awaited.
+        """
+        chains = self._chains()
+        places = _place(chains, chain, [record])
+        chains.sync()
+        gathering = Gathering(chains, _holders(chains, chain, holder))
+        _add_records(chains, gathering, chain, places)
+        return gathering.finish(profile=profile, kind="record", chain=chain, subject=record.hex())
+
+    def model_bundle(
+        self, run: str, version: int, *, holder: str | None = None, profile: str = "compact"
+    ) -> Bundle:
+        """The whole lineage of a model version: every round from the first.
+
+        Raises:
+            NotIndexed: no such run, or the version is not accepted.
+            Pending: an anchor is still awaited.
+            IncompleteEvidence: a manifest cannot be had.
+        """
+        return self._lineage("model", run, range(1, version + 1), holder, profile)
+
+    def round_bundle(
+        self, run: str, number: int, *, holder: str | None = None, profile: str = "compact"
+    ) -> Bundle:
+        """One round: its steps, their data, its aggregate, and what they start from.
+
+        Raises:
+            NotIndexed, Pending, IncompleteEvidence: as ``model_bundle``.
+        """
+        return self._lineage("round", run, range(number, number + 1), holder, profile)
+
+    def _lineage(self, kind: str, run: str, rounds: range, holder: str | None, profile: str) -> Bundle:
+        if not rounds:
+            raise NotIndexed(f"run {run} has no version {rounds.stop - 1} to prove")
+        chains = self._chains()
+        chains.sync()
+        gathering = Gathering(chains, _holders(chains, chains.main, holder))
+        data: dict[str, dict[bytes, None]] = {}
+        for found in _rounds(chains, gathering, run, rounds):
+            records = self._manifest(found.chain, found.step.data)
+            gathering.manifests.append(records)
+            data.setdefault(found.chain, {}).update(dict.fromkeys(records))
+        for chain, wanted in sorted(data.items()):
+            _add_records(chains, gathering, chain, _place(chains, chain, list(wanted)))
+        subject = f"{run}:{rounds[-1]}"
+        return gathering.finish(profile=profile, kind=kind, chain=chains.main, subject=subject)
+
+    def _manifest(self, chain: str, address: bytes) -> tuple[bytes, ...]:
+        if self._manifests is None:
+            raise IncompleteEvidence("no source of data sets' manifests is at hand")
+        raw = self._manifests(chain, address)
+        try:
+            records = parse_manifest(raw)
+        except EncodingError as error:
+            raise IncompleteEvidence(f"manifest {address.hex()} of {chain}: {error}") from error
+        if sha256(raw) != address:
+            raise IncompleteEvidence(f"manifest {address.hex()} of {chain} has another digest")
+        return records
+
+    def _chains(self) -> Chains:
+        return Chains(self._main, self._indexes, self._ledgers)
+
+
+class _FoundStep:
+    """A step of a round, with its chain."""
+
+    def __init__(self, chain: str, step: Step) -> None:
+        self.chain = chain
+        self.step = step
+
+
+def _holders(chains: Chains, chain: str, holder: str | None) -> list[str]:
+    """Chains that may show main's anchors: another edge than the subject's where there is one."""
+    if holder is not None:
+        chains.index(holder)
+        return [holder]
+    return [edge for edge in chains.edges if edge != chain] or chains.edges
+
+
+# ---------------------------------------------------------------------- lineage
+
+
+def _rounds(chains: Chains, gathering: Gathering, run: str, rounds: range) -> list[_FoundStep]:
+    """Ask for every element of the rounds' lineage; the steps that were found."""
+    main = chains.main
+    created = chains.index(main).find(CreateRun.FUNCTION, run)
+    gathering.want(main, created)
+    frozen: Run = decode_result(CreateRun, chains.index(main).element(created).payload)
+    if rounds.start > 1:  # what the first round starts from: the accepted results of the one before
+        for roster in frozen.rosters:
+            subject = Subject.AGGREGATE if roster.chain == main else Subject.STEP
+            _accepted(chains, gathering, roster.chain, subject, run, rounds.start - 1)
+    steps = []
+    for number in rounds:
+        outcome = _accepted(chains, gathering, main, Subject.AGGREGATE, run, number)
+        key = f"{run}/{number}/{outcome.attempt}"
+        committed = chains.index(main).find(CommitModel.FUNCTION, key)
+        gathering.want(main, committed)
+        model: ModelVersion = decode_result(CommitModel, chains.index(main).element(committed).payload)
+        for entry in model.inputs:
+            _accepted(chains, gathering, entry.chain, Subject.STEP, run, entry.number)
+            edge = chains.index(entry.chain)
+            submitted = edge.find(SubmitStep.FUNCTION, f"{run}/{entry.number}/{entry.attempt}")
+            gathering.want(entry.chain, submitted)
+            step: Step = decode_result(SubmitStep, edge.element(submitted).payload)
+            steps.append(_FoundStep(entry.chain, step))
+    return steps
+
+
+def _accepted(
+    chains: Chains, gathering: Gathering, chain: str, subject: Subject, run: str, number: int
+) -> Outcome:
+    """Ask for the vote that made a subject accepted; its outcome."""
+    index = chains.index(chain)
+    element = index.find(ACCEPTED, f"{subject.value}/{run}/{number}")
+    gathering.want(chain, element)
+    outcome: Outcome = decode_result(Attest, index.element(element).payload)
+    return outcome
+
+
+# ---------------------------------------------------------------------- records
+
+
+def _place(chains: Chains, chain: str, records: Sequence[bytes]) -> dict[str, list[StoredRecord]]:
+    """By transaction, what the chain holds of the records."""
+    ledger = chains.ledgers.get(chain)
+    if ledger is None:
+        raise NotIndexed(f"chain {chain} is not followed here")
+    found: dict[str, list[StoredRecord]] = {}
+    for record in records:
+        try:
+            stored: StoredRecord = evaluate_typed(ledger, GetRecord(record))
+        except ContractRefused as error:
+            if error.code != "not-found":
+                raise
+            raise NotIndexed(f"record {record.hex()} is not on {chain}") from error
+        found.setdefault(stored.transaction, []).append(stored)
+    return found
+
+
+def _add_records(
+    chains: Chains, gathering: Gathering, chain: str, places: Mapping[str, Sequence[StoredRecord]]
+) -> None:
+    """Ask for the batches of the records and for everything that their leaves rest on."""
+    index = chains.index(chain)
+    for transaction, records in places.items():
+        number = index.number_of(transaction)
+        gathering.want(chain, number)
+        gathering.batches.append(_batch(chains, chain, number, {one.index: one.leaf for one in records}))
+        for stored in records:
+            for key in _key_elements(index, stored.leaf.reading, number):
+                gathering.want(chain, key)
+
+
+def _key_elements(index: ChainIndex, reading: SignedReading, before: int) -> list[int]:
+    """The device's enrolment and, where a gateway signed for it, the grant in force at element ``before``."""
+    needed = [index.find(EnrolDevice.FUNCTION, reading.device)]
+    if "@" in reading.keyid:
+        grants = [one for one in index.find_all(GrantDelegation.FUNCTION, reading.keyid) if one < before]
+        if not grants:
+            raise NotIndexed(f"{index.chain} holds no grant of {reading.keyid} before element {before}")
+        needed.append(grants[-1])
+    return needed
+
+
+def _batch(chains: Chains, chain: str, number: int, wanted: Mapping[int, RecordLeaf]) -> BatchEvidence:
+    """The wanted leaves of a batch: without paths when they are all of it."""
+    recorded = _recorded(chains, chain, number)
+    if len(wanted) == recorded.count:
+        leaves = [LeafEvidence(at, leaf, ()) for at, leaf in sorted(wanted.items())]
+        return BatchEvidence(chain, number, tuple(leaves))
+    encoded = [encode(leaf) for leaf in _all_leaves(chains, chain, number, wanted)]
+    if tree_root(encoded) != recorded.root:
+        raise IncompleteEvidence(f"the batch of element {number} of {chain} cannot be put together again")
+    paths = list(inclusion_paths(encoded))
+    return BatchEvidence(
+        chain, number, tuple(LeafEvidence(at, leaf, paths[at]) for at, leaf in sorted(wanted.items()))
+    )
+
+
+def _recorded(chains: Chains, chain: str, number: int) -> BatchRecorded:
+    element = chains.index(chain).element(number)
+    kind = SubmitReading if element.function == SubmitReading.FUNCTION else SubmitBatch
+    recorded: BatchRecorded = decode_result(kind, element.payload)
+    return recorded
+
+
+def _all_leaves(chains: Chains, chain: str, number: int, known: Mapping[int, RecordLeaf]) -> list[RecordLeaf]:
+    """Every leaf of a batch, from the transaction's argument and the keys in force."""
+    index = chains.index(chain)
+    readings = decode(SubmitBatch, chains.view(chain, number).argument).readings
+    fingerprints: dict[str, bytes] = {}
+    leaves = []
+    for position, reading in enumerate(readings):
+        leaf = known.get(position)
+        if leaf is None:
+            if reading.keyid not in fingerprints:
+                fingerprints[reading.keyid] = _fingerprint(index, reading, number)
+            leaf = RecordLeaf(record_id(chain, reading), fingerprints[reading.keyid], reading)
+        leaves.append(leaf)
+    return leaves
+
+
+def _fingerprint(index: ChainIndex, reading: SignedReading, before: int) -> bytes:
+    enrolled, *granted = _key_elements(index, reading, before)
+    if granted:
+        grant: Grant = decode_result(GrantDelegation, index.element(granted[0]).payload)
+        return sha256(grant.key)
+    return sha256(decode_result(EnrolDevice, index.element(enrolled).payload).key)
