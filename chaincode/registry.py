@@ -12,7 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from chaincode import api, cuts, devices, interlock, organisations, records, sources
+from chaincode import (
+    api,
+    attestations,
+    cuts,
+    devices,
+    inferences,
+    interlock,
+    models,
+    organisations,
+    records,
+    runs,
+    sources,
+    steps,
+)
 from chaincode.api import Message
 from chaincode.context import Context
 from chaincode.errors import ContractError, InternalError, InvalidArgument, UnknownFunction
@@ -62,6 +75,21 @@ CONTRACTS: Final = _table(
     (api.AcceptAnchor, interlock.accept),
     (api.Rebase, interlock.rebase),
     (api.GetAnchor, interlock.get),
+    (api.CreateRun, runs.create),
+    (api.AdoptRun, runs.adopt),
+    (api.GetRun, runs.get),
+    (api.SubmitStep, steps.submit),
+    (api.GetStep, steps.get),
+    (api.Attest, attestations.attest),
+    (api.Expire, attestations.expire),
+    (api.GetOutcome, attestations.get_outcome),
+    (api.GetAttestations, attestations.list_votes),
+    (api.CommitModel, models.commit),
+    (api.GetModel, models.get),
+    (api.PublishModel, models.publish),
+    (api.GetPublished, models.get_published),
+    (api.RecordInference, inferences.record),
+    (api.GetInference, inferences.get),
 )
 """Function name to contract."""
 
