@@ -73,6 +73,8 @@ def test_smooth_fake(parameters):
     fake_prime = hash_to_prime(digest(fake)).prime
     with pytest.raises(ValueError, match="does not divide"):
         paper.smooth_forgery(n, g, primes, fake_prime)
+    after = accumulate(parameters, g, primes)
+    refused_by_ours(parameters, [after], [fake_prime], [parameters.group.canonical(root)])
 
 
 def test_composite_element(parameters, elements):
@@ -80,11 +82,9 @@ def test_composite_element(parameters, elements):
     n, value = parameters.modulus.n, elements.value_after
     composite = elements.primes[0] * elements.primes[1]
     root = paper.smooth_forgery(n, parameters.generator, elements.primes, composite)
-    assert paper.equation_1(
-        n, [root, elements.witnesses[2]], [composite, elements.primes[2]], [value] * 2
-    ) or (
-        paper.equation_1(n, [n - root, elements.witnesses[2]], [composite, elements.primes[2]], [value] * 2)
-    )
+    right = pow(root, composite, n)
+    assert right in (value, n - value)
+    assert paper.proof_verf_trusting_rho1(n, right, paper.PaperProof(composite, root))
     canonical = parameters.group.canonical(root)
     assert parameters.group.power(canonical, composite) == value
     with pytest.raises(InvalidMembership) as caught:
@@ -276,7 +276,7 @@ def test_skipped_prime_where_the_canonical_one_is_asked(parameters, elements):
 
 
 def test_parameters_of_another_chain(parameters, other_chain, elements):
-    """The paper's element names no chain: equal blocks over equal g are equal values, whoever's they are."""
+    """The paper's element names no chain: equal blocks over equal g are equal values, whose ever they are."""
     n, blocks = parameters.modulus.n, [b"one", b"two"]
     on_a, on_b = paper.accumulate(n, 5, blocks), paper.accumulate(n, 5, blocks)
     assert on_a == on_b
