@@ -237,7 +237,10 @@ def _build_scalar(kind: Any, value: Json, path: str) -> Any:
 def _check(value: Any, depth: int) -> None:
     if depth > _MAX_DEPTH:
         raise MalformedJson(f"nested deeper than {_MAX_DEPTH}")
-    if value is None or isinstance(value, bool | str):
+    if value is None or isinstance(value, bool):
+        return
+    if isinstance(value, str):
+        _check_text(value)
         return
     if isinstance(value, int):
         if abs(value) > MAX_INT:
@@ -251,9 +254,17 @@ def _check(value: Any, depth: int) -> None:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise MalformedJson("a key that is no text")
+            _check_text(key)
             _check(item, depth + 1)
         return
     raise MalformedJson(f"a {type(value).__name__} is no canonical JSON value")
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # a lone surrogate: JSON can escape it, UTF-8 cannot carry it
+        raise MalformedJson("text that is not UTF-8") from error
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

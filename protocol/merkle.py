@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from protocol.encodings import Json
+from protocol.encodings import Json, from_json, to_json
 from protocol.errors import MerkleError, SchemaMismatch
 
 __all__ = [
@@ -220,7 +221,7 @@ class Frontier:
 
     def to_json(self) -> Json:
         """``{"nodes": [hex], "size": n}``."""
-        return {"nodes": [node.hex() for node in self._nodes], "size": self._size}
+        return to_json(_FrontierState(self.nodes, self._size))
 
     @classmethod
     def from_json(cls, value: Json) -> Frontier:
@@ -229,15 +230,17 @@ class Frontier:
         Raises:
             SchemaMismatch: anything else.
         """
-        if not isinstance(value, dict) or value.keys() != {"nodes", "size"}:
-            raise SchemaMismatch("a frontier has nodes and size")
-        size, nodes = value["size"], value["nodes"]
-        if not isinstance(size, int) or isinstance(size, bool) or not isinstance(nodes, list):
-            raise SchemaMismatch("a frontier has a number and a list of nodes")
+        state = from_json(_FrontierState, value)
         try:
-            return cls(size, [bytes.fromhex(node) for node in nodes])
-        except (TypeError, ValueError) as error:
+            return cls(state.size, state.nodes)
+        except ValueError as error:
             raise SchemaMismatch(f"no frontier: {error}") from error
+
+
+@dataclass(frozen=True)
+class _FrontierState:
+    nodes: tuple[bytes, ...]
+    size: int
 
 
 def _parents(level: list[bytes]) -> list[bytes]:
