@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fabric_protos.msp import msp_config_pb2
 
 from identity.certificates import (
+    PARSE_ERRORS,
     build_certificate,
     make_name,
     organisation_of,
@@ -184,7 +185,7 @@ class DevelopmentAuthority:
         target = read_pem(pem, strict=False)
         try:
             target.verify_directly_issued_by(self._certificate)
-        except (ValueError, TypeError, CryptoInvalidSignature) as cause:
+        except (CryptoInvalidSignature, *PARSE_ERRORS) as cause:
             raise UntrustedCertificate("certificate was not issued by this authority") from cause
         date = (now or datetime.now(UTC)).replace(microsecond=0)
         with self._locked():

@@ -18,6 +18,8 @@ from identity.errors import InvalidSignature, MalformedIdentity, UnsupportedKey,
 from identity.signatures import low_s, p256_public_key, spki_of
 
 __all__ = [
+    "MAX_CERTIFICATE_BYTES",
+    "PARSE_ERRORS",
     "build_certificate",
     "canonical",
     "common_name_of",
@@ -31,6 +33,9 @@ __all__ = [
 ]
 
 MAX_CERTIFICATE_BYTES = 16 * 1024
+PARSE_ERRORS = (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, UnsupportedAlgorithm)
+"""What ``cryptography`` raises for bytes that are not what they claim; some only when a field is used."""
+
 _ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
 """DER of AlgorithmIdentifier ecdsa-with-SHA256, parameters absent (RFC 5758, section 3.2)."""
 
@@ -111,7 +116,7 @@ def canonical(certificate: x509.Certificate) -> x509.Certificate:
         raise MalformedIdentity(
             "certificate's signature is not the DER of an ECDSA P-256 signature"
         ) from cause
-    except (ValueError, TypeError, x509.DuplicateExtension, UnsupportedAlgorithm) as cause:
+    except PARSE_ERRORS as cause:
         raise MalformedIdentity("certificate's fields cannot be read") from cause
 
 
@@ -132,7 +137,7 @@ def read_pem(pem: bytes, *, strict: bool = True) -> x509.Certificate:
         raise MalformedIdentity(f"a certificate is at most {MAX_CERTIFICATE_BYTES} bytes of PEM")
     try:
         certificates = x509.load_pem_x509_certificates(pem)
-    except (ValueError, TypeError) as cause:
+    except PARSE_ERRORS as cause:
         raise MalformedIdentity("not a PEM certificate") from cause
     if len(certificates) != 1:
         raise MalformedIdentity("not exactly one PEM certificate")
@@ -149,7 +154,7 @@ def spki_of_certificate(certificate: x509.Certificate) -> bytes:
     """
     try:
         key = certificate.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm) as cause:
+    except PARSE_ERRORS as cause:
         raise UnsupportedKey("certificate's key cannot be read") from cause
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise UnsupportedKey("certificate's key is not ECDSA P-256")
@@ -164,7 +169,7 @@ def spki_of_certificate(certificate: x509.Certificate) -> bytes:
 def _attributes(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> list[str]:
     try:
         values = [attribute.value for attribute in certificate.subject.get_attributes_for_oid(oid)]
-    except ValueError as cause:
+    except PARSE_ERRORS as cause:
         raise MalformedIdentity("certificate's subject cannot be read") from cause
     if not all(isinstance(value, str) for value in values):
         raise MalformedIdentity("certificate's subject holds an attribute that is not text")
@@ -214,18 +219,16 @@ def make_name(msp_id: str, units: tuple[str, ...], common_name: str) -> x509.Nam
         MalformedIdentity: empty, longer than 64 characters, or with unprintable characters.
     """
     for value in (msp_id, common_name):
-        if not value or not value.isprintable() or value != value.strip():
-            raise MalformedIdentity("names must be printable, not empty, without space at the ends")
-    try:
-        return x509.Name(
-            [
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, msp_id),
-                *(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit) for unit in units),
-                x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-            ]
-        )
-    except ValueError as cause:
-        raise MalformedIdentity("names are at most 64 characters") from cause
+        # RFC 5280, appendix A.1: ub-organization-name and ub-common-name are 64.
+        if not 0 < len(value) <= 64 or not value.isprintable() or value != value.strip():
+            raise MalformedIdentity("names are 1 to 64 printable characters without space at the ends")
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, msp_id),
+            *(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit) for unit in units),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
 
 
 def build_certificate(
@@ -254,6 +257,8 @@ def build_certificate(
     """
     if now.tzinfo is None:
         raise MalformedIdentity("the start of validity must carry a time zone")
+    if lifetime < timedelta(seconds=1):
+        raise MalformedIdentity("validity must be a positive time")
     start = now.replace(microsecond=0)
     usage = {
         "digital_signature": not authority,
@@ -285,5 +290,5 @@ def build_certificate(
             )
         )
     except (ValueError, OverflowError) as cause:
-        raise MalformedIdentity("validity must be a positive time within the calendar") from cause
+        raise MalformedIdentity("validity must lie within the calendar") from cause
     return canonical(builder.sign(issuer_key, hashes.SHA256()))

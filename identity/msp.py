@@ -18,6 +18,7 @@ from fabric_protos.msp import identities_pb2, msp_config_pb2
 from google.protobuf.message import DecodeError, EncodeError
 
 from identity.certificates import (
+    PARSE_ERRORS,
     common_name_of,
     read_pem,
     spki_of_certificate,
@@ -201,7 +202,7 @@ class Msp:
                 max(certificate.not_valid_before_utc, issuer.valid_from),
                 min(certificate.not_valid_after_utc, issuer.valid_until),
             )
-        except (ValueError, TypeError, x509.DuplicateExtension) as cause:
+        except PARSE_ERRORS as cause:
             raise MalformedIdentity("certificate's fields cannot be read") from cause
 
     def __repr__(self) -> str:
@@ -277,5 +278,5 @@ def _read_list(raw: bytes) -> x509.CertificateRevocationList:
         return (
             x509.load_pem_x509_crl(raw) if raw.lstrip().startswith(b"-----") else x509.load_der_x509_crl(raw)
         )
-    except (ValueError, TypeError) as cause:
+    except PARSE_ERRORS as cause:
         raise MalformedIdentity("not a certificate revocation list") from cause

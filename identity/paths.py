@@ -14,11 +14,10 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature as CryptoInvalidSignature
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from identity.certificates import key_usage_of
+from identity.certificates import PARSE_ERRORS, key_usage_of
 from identity.errors import MalformedIdentity, RevokedCertificate, UntrustedCertificate
 
 __all__ = ["Authority", "AuthorityTree", "is_authority"]
@@ -89,7 +88,7 @@ def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
         return False
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, CryptoInvalidSignature, UnsupportedAlgorithm):
+    except (CryptoInvalidSignature, *PARSE_ERRORS):
         return False
     return True
 
@@ -231,7 +230,7 @@ def _read_revocations(
                 serials.add(entry.serial_number)
             for signer in signers:
                 revoked[signer] |= serials
-    except (ValueError, TypeError, x509.DuplicateExtension) as cause:
+    except PARSE_ERRORS as cause:
         raise MalformedIdentity("a revocation list cannot be read") from cause
     return revoked
 

@@ -67,12 +67,16 @@ def forge(
 ) -> Forged:
     """A certificate with any fault wanted; self-signed without `issuer`."""
     key = key or ec.generate_private_key(curve or ec.SECP256R1())
-    subject = name or x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Org1MSP"),
-            *(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit) for unit in units),
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-        ]
+    subject = (
+        name
+        if name is not None
+        else x509.Name(
+            [
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Org1MSP"),
+                *(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit) for unit in units),
+                x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+            ]
+        )
     )
     signing_key = issuer.key if issuer else key
     builder = (
