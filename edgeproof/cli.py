@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+from typing import Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -30,10 +30,10 @@ _COMMANDS = {
 class _LazyGroup(TyperGroup):
     """A group whose commands are modules that nobody has imported yet."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in _COMMANDS:
             return None
         module, attribute, line = _COMMANDS[cmd_name]

@@ -12,7 +12,52 @@ import signal
 import sys
 import threading
 
-__all__ = ["stop_on_signals", "stop_with_parent"]
+from edgeproof.deployment import Deployment
+from edgeproof.settings import Settings
+from edgeproof.wiring import Parts
+from identity import Role
+
+__all__ = [
+    "run_aggregator",
+    "run_gateway",
+    "run_peer",
+    "run_relay",
+    "run_signer",
+    "stop_on_signals",
+    "stop_with_parent",
+]
+
+
+def run_signer(deployment: Deployment, chain: str, organisation: str) -> None:
+    """Sign one chain's anchors for one organisation."""
+    from gateway.signer import AnchorSigner
+
+    stop = stop_on_signals()
+    with _parts(deployment, f"signer-{organisation}") as parts:
+        ledger = parts.ledger(chain, organisation, Role.ANCHOR_SIGNER)
+        signer = AnchorSigner(
+            ledger, parts.index(ledger), deployment.signer(organisation, Role.ANCHOR_SIGNER)
+        )
+        signer.run(stop)
+
+
+def run_relay(deployment: Deployment, max_news: int, max_age_s: float) -> None:
+    """Carry anchors between all chains."""
+    from gateway.relay import RelayPolicy
+    from gateway.relay_runner import RelayChain, RelayRunner
+
+    stop = stop_on_signals()
+    with _parts(deployment, "relay") as parts:
+        chains = {}
+        for plan in deployment.plan.chains:
+            ledger = parts.ledger(plan.chain, plan.operator, Role.RELAY)
+            chains[plan.chain] = RelayChain(ledger, parts.index(ledger))
+        policy = RelayPolicy(max_news=max_news, max_age_s=max_age_s)
+        RelayRunner(deployment.plan.main.chain, chains, policy).run(stop)
+
+
+def _parts(deployment: Deployment, name: str) -> Parts:
+    return Parts(deployment, name, Settings.from_environment())
 
 
 def stop_on_signals() -> threading.Event:

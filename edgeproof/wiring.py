@@ -102,6 +102,7 @@ class Parts(AbstractContextManager["Parts"]):
         return Prover(
             {chain: self.index(ledger) for chain, ledger in self.readers.items()},
             dict(self.readers),
+            lambda chain, address: self.store(chain).get(address),
         )
 
     def folder(self, name: str) -> Path:

@@ -32,7 +32,8 @@ from gateway.relay import (
 from identity import IdentityError, verify_ecdsa
 from ledger.errors import ContractRefused, LedgerError
 from ledger.index import ChainIndex
-from ledger.port import Ledger, evaluate, submit
+from ledger.port import Ledger, call, evaluate_typed
+from ledger.proof_errors import ChainDiverged, NotIndexed
 from protocol.anchors import AnchorSignature, AnchorStatement, Roster, SignedStatement
 from protocol.elements import is_news, views
 
@@ -90,6 +91,8 @@ class RelayRunner:
         for chain in self._chains:
             try:
                 moved |= self._read(chain)
+            except ChainDiverged as error:
+                self._halt(chain, str(error))
             except LedgerError as error:
                 _log.warning("cannot read %s: %s", chain, error)
         finished = [(command, future) for command, future in self._pending if future.done()]
@@ -120,19 +123,16 @@ class RelayRunner:
             # Before the newest cut all is settled: news counts from the block that carries the cut.
             statements = part.index.statements()
             self._cursor[chain] = statements[-1].height if statements else 0
-        height = part.ledger.information().height
-        if height < self._cursor[chain]:
-            self._halt(chain, f"its height is {height}, but {self._cursor[chain]} blocks were seen")
-            return False
-        if height == self._cursor[chain]:
+        if part.ledger.information().height == self._cursor[chain]:
             return False
         part.index.sync()
         for block in part.ledger.blocks(self._cursor[chain]):
+            if block.header.number >= part.index.height:
+                break  # newer than what the index knows: a cut in it would go unseen
             elements = views(block)
-            for element in elements:
-                if element.function == FixCut.FUNCTION and element.code == 0:
-                    cuts = [entry for entry in part.index.statements() if entry.height == element.block]
-                    for cut in cuts:
+            if any(element.function == FixCut.FUNCTION and element.code == 0 for element in elements):
+                for cut in part.index.statements():
+                    if cut.height == block.header.number:
                         self.relay.feed(CutSeen(chain, cut.number))
             news = sum(is_news(element, main=chain == self._main) for element in elements)
             self._cursor[chain] = block.header.number + 1
@@ -144,26 +144,26 @@ class RelayRunner:
     def _read_cut(self, chain: str) -> None:
         """Feed the newest quorum: the last cut's, or the one before it (a cut needs its predecessor's)."""
         part = self._chains[chain]
-        status = evaluate(part.ledger, GetCut(number=0))
-        own = part.index.statement(status.number) if status.number else None
+        status = evaluate_typed(part.ledger, GetCut(number=0))
+        own = _statement(part.index, status.number)
         if own is None:
             return
         if any(statement != own for statement in status.statements):
             _log.error("%s: statements that differ were signed for anchor %d", chain, status.number)
-        roster = evaluate(part.ledger, GetSource(chain=chain)).roster
+        roster = evaluate_typed(part.ledger, GetSource(chain=chain)).roster
         reached = len(_signatures_over(own, status, roster)) >= roster.threshold
         self.relay.feed(QuorumSeen(chain, status.number if reached else status.number - 1))
 
     def _read_heads(self, holder: str) -> None:
         """Feed what ``holder`` holds; a chain behind or beside its own remote anchor is relayed no more."""
-        for head in evaluate(self._chains[holder].ledger, GetHeads()).heads:
+        for head in evaluate_typed(self._chains[holder].ledger, GetHeads()).heads:
             if head.chain not in self._chains:
                 continue
             index = self._chains[head.chain].index
-            own = index.statement(head.number)
+            own = _statement(index, head.number)
             if own is None:
                 index.sync()
-                own = index.statement(head.number)
+                own = _statement(index, head.number)
             if own is None:
                 self._halt(head.chain, f"{holder} holds its anchor {head.number}, which it has not reached")
             elif own.digest() != head.statement:
@@ -178,9 +178,9 @@ class RelayRunner:
         try:
             match command:
                 case FixNextCut(chain, number):
-                    submit(self._chains[chain].ledger, FixCut(number=number))
+                    call(self._chains[chain].ledger, FixCut(number=number))
                 case Carry(holder, chain, number):
-                    submit(self._chains[holder].ledger, self._statement(holder, chain, number))
+                    call(self._chains[holder].ledger, self._signed(holder, chain, number))
         except ContractRefused as error:
             if error.code not in _ALREADY_DONE:
                 _log.warning("%s: refused: %s", command, error)
@@ -190,15 +190,20 @@ class RelayRunner:
             return False
         return True
 
-    def _statement(self, holder: str, chain: str, number: int) -> AcceptAnchor:
+    def _signed(self, holder: str, chain: str, number: int) -> AcceptAnchor:
         part = self._chains[chain]
         own = part.index.statement(number)
-        if own is None:
-            raise LedgerError(f"{chain}: cut {number} is not indexed yet")
-        roster = evaluate(self._chains[holder].ledger, GetSource(chain=chain)).roster
-        status = evaluate(part.ledger, GetCut(number=number))
+        roster = evaluate_typed(self._chains[holder].ledger, GetSource(chain=chain)).roster
+        status = evaluate_typed(part.ledger, GetCut(number=number))
         signatures = _signatures_over(own, status, roster)[: roster.threshold]
         return AcceptAnchor(SignedStatement(own, signatures), part.index.append_only(number))
+
+
+def _statement(index: ChainIndex, number: int) -> AnchorStatement | None:
+    try:
+        return index.statement(number)
+    except NotIndexed:
+        return None
 
 
 def _signatures_over(

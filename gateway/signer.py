@@ -14,7 +14,7 @@ from chaincode.api import GetCut, GetSource, SignAnchor
 from identity import Signer
 from ledger.errors import ContractRefused, LedgerError
 from ledger.index import ChainIndex
-from ledger.port import Ledger, evaluate, submit
+from ledger.port import Ledger, call, evaluate_typed
 from protocol.anchors import AnchorSignature
 
 __all__ = ["AnchorSigner"]
@@ -50,13 +50,13 @@ class AnchorSigner:
         if height == self._height:
             return False
         self._index.sync()
-        status = evaluate(self._ledger, GetCut(number=0))
-        statement = self._index.statement(status.number) if status.number else None
-        if status.number and statement is None:
-            return False  # the cut's block is newer than the height read above
+        status = evaluate_typed(self._ledger, GetCut(number=0))
+        if status.number > self._index.anchor:
+            return False  # the cut came after the blocks were read: next time
         self._height = height
-        if statement is None or any(entry.msp_id == self._signer.msp_id for entry in status.signatures):
+        if not status.number or any(entry.msp_id == self._signer.msp_id for entry in status.signatures):
             return False
+        statement = self._index.statement(status.number)
         if self._signer.msp_id not in self._roster_members():
             return False
         for other in status.statements:
@@ -68,7 +68,7 @@ class AnchorSigner:
                 )
         signature = AnchorSignature(self._signer.msp_id, self._signer.sign(statement.signing_bytes()))
         try:
-            submit(self._ledger, SignAnchor(statement, signature))
+            call(self._ledger, SignAnchor(statement, signature))
         except ContractRefused as error:
             if error.code != "already-signed":
                 raise
@@ -77,7 +77,7 @@ class AnchorSigner:
         return True
 
     def _roster_members(self) -> frozenset[str]:
-        return frozenset(evaluate(self._ledger, GetSource(chain=self._ledger.chain)).roster.keys)
+        return frozenset(evaluate_typed(self._ledger, GetSource(chain=self._ledger.chain)).roster.keys)
 
     def run(self, stop: threading.Event, poll_s: float = 0.05) -> None:
         """Follow the chain until ``stop`` is set; faults are logged and tried again."""

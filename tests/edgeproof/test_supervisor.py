@@ -49,7 +49,10 @@ def test_stop_ends_every_process(tmp_path: Path) -> None:
 
 
 def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
-    script = "import signal,sys,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    script = (
+        "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        " print('up', flush=True); time.sleep(60)"
+    )
     supervisor = Supervisor(tmp_path)
     supervisor.start(ProcessSpec("stubborn", [sys.executable, "-c", script]))
     wait_for(lambda: (tmp_path / "stubborn.log").read_bytes() == b"up\n")

@@ -1,0 +1,105 @@
+"""``edgeproof serve …``: one long-running process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from edgeproof.deployment import Deployment
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Run one process of a deployment until SIGTERM or Ctrl-C. `edgeproof run` starts them all.",
+)
+
+DeploymentOption = Annotated[
+    Path | None,
+    typer.Option(help="Deployment folder (default: EDGEPROOF_DEPLOYMENT or build/deployment)."),
+]
+ParentOption = Annotated[
+    bool, typer.Option("--with-parent", help="End when standard input closes (set by a supervisor).")
+]
+OrganisationOption = Annotated[str, typer.Option(help="MSP id of the organisation.")]
+EdgeOption = Annotated[str, typer.Option(help="Chain id of the edge.")]
+RunOption = Annotated[str, typer.Option(help="Name of the training run.")]
+
+
+@app.command()
+def gateway(
+    edge: EdgeOption,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8440,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    deployment: DeploymentOption = None,
+    with_parent: ParentOption = False,
+) -> None:
+    """The REST service of one edge: takes readings, records them, hands out proofs."""
+    from edgeproof import processes
+
+    processes.run_gateway(_open(deployment, with_parent), edge, host, port)
+
+
+@app.command()
+def signer(
+    chain: Annotated[str, typer.Option(help="Chain id.")],
+    organisation: OrganisationOption,
+    deployment: DeploymentOption = None,
+    with_parent: ParentOption = False,
+) -> None:
+    """The anchor signer of one organisation: recomputes and signs its chain's anchors."""
+    from edgeproof import processes
+
+    processes.run_signer(_open(deployment, with_parent), chain, organisation)
+
+
+@app.command()
+def relay(
+    deployment: DeploymentOption = None,
+    with_parent: ParentOption = False,
+    max_news: Annotated[int, typer.Option(min=1, help="Anchor when this many elements wait.")] = 64,
+    max_age: Annotated[float, typer.Option(min=0.0, help="Anchor when news is older, seconds.")] = 0.5,
+) -> None:
+    """The relay: carries anchors between main and every edge."""
+    from edgeproof import processes
+
+    processes.run_relay(_open(deployment, with_parent), max_news, max_age)
+
+
+@app.command()
+def peer(
+    edge: EdgeOption,
+    organisation: OrganisationOption,
+    run: RunOption,
+    deployment: DeploymentOption = None,
+    with_parent: ParentOption = False,
+) -> None:
+    """The training peer of one organisation on one edge: trains its steps, attests the others'."""
+    from edgeproof import processes
+
+    processes.run_peer(_open(deployment, with_parent), edge, organisation, run)
+
+
+@app.command()
+def aggregator(
+    organisation: OrganisationOption,
+    run: RunOption,
+    deployment: DeploymentOption = None,
+    with_parent: ParentOption = False,
+) -> None:
+    """The aggregator of one of main's organisations: averages, attests, pushes models down."""
+    from edgeproof import processes
+
+    processes.run_aggregator(_open(deployment, with_parent), organisation, run)
+
+
+def _open(folder: Path | None, with_parent: bool) -> Deployment:
+    from edgeproof.deployment import Deployment
+    from edgeproof.processes import stop_with_parent
+    from edgeproof.settings import Settings
+
+    if with_parent:
+        stop_with_parent()
+    return Deployment(folder or Settings.from_environment().deployment)
