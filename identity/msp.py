@@ -31,6 +31,7 @@ from identity.roles import Role, classify_units
 __all__ = ["Identity", "Msp", "MspManager", "parse_serialized_identity"]
 
 MAX_IDENTITY_BYTES = 20 * 1024
+MAX_MSP_ID_CHARACTERS = 128
 _CACHED_IDENTITIES = 2048
 _FABRIC = 0  # msp.ProviderType FABRIC
 
@@ -86,6 +87,8 @@ def parse_serialized_identity(serialized: bytes) -> tuple[str, bytes]:
         raise MalformedIdentity("serialised identity is not in its one encoding")
     if not message.mspid or not message.id_bytes:
         raise MalformedIdentity("serialised identity lacks the MSP identifier or the certificate")
+    if len(message.mspid) > MAX_MSP_ID_CHARACTERS:  # it is quoted in errors, hence in logs
+        raise MalformedIdentity(f"an MSP identifier is at most {MAX_MSP_ID_CHARACTERS} characters")
     return str(message.mspid), bytes(message.id_bytes)
 
 

@@ -64,6 +64,7 @@ def forge(
     extra: tuple[tuple[x509.ExtensionType, bool], ...] = (),
     name: x509.Name | None = None,
     key: ec.EllipticCurvePrivateKey | None = None,
+    named_authority: ec.EllipticCurvePrivateKey | None = None,
 ) -> Forged:
     """A certificate with any fault wanted; self-signed without `issuer`."""
     key = key or ec.generate_private_key(curve or ec.SECP256R1())
@@ -108,7 +109,8 @@ def forge(
             x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
         )
     builder = builder.add_extension(
-        x509.AuthorityKeyIdentifier.from_issuer_public_key(signing_key.public_key()), critical=False
+        x509.AuthorityKeyIdentifier.from_issuer_public_key((named_authority or signing_key).public_key()),
+        critical=False,
     )
     for extension, critical in extra:
         builder = builder.add_extension(extension, critical=critical)

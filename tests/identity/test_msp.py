@@ -159,6 +159,7 @@ def test_encodings_are_strict(device: Signer, msp: Msp) -> None:
         "without certificate": msp_field,
         "enormous": serialize_identity("Org1MSP", b"x" * MAX_IDENTITY_BYTES),
         "DER instead of PEM": serialize_identity("Org1MSP", msp.validate(good).certificate_der),
+        "endless MSP identifier": serialize_identity("O" * 129, device.certificate_pem),
         "text before": serialize_identity("Org1MSP", b"x\n" + device.certificate_pem),
         "two certificates": serialize_identity("Org1MSP", device.certificate_pem * 2),
     }

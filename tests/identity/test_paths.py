@@ -116,6 +116,27 @@ def test_the_signature_is_checked_not_only_the_key_identifier(
         _tree([root]).issuer_of(leaf.certificate)
 
 
+def test_a_certificate_that_names_another_authoritys_key_is_refused(
+    forge: Callable[..., Any], forge_root: Callable[..., Any], root: Any
+) -> None:
+    leaf = forge(issuer=root, named_authority=forge_root().key)
+    with pytest.raises(UntrustedCertificate, match="no authority"):
+        _tree([root]).issuer_of(leaf.certificate)
+
+
+def test_two_authorities_of_one_key_are_told_apart_by_name(
+    forge: Callable[..., Any], forge_root: Callable[..., Any], now: datetime
+) -> None:
+    """One key under two names: certificates and revocation lists count for the name that they carry."""
+    one = forge_root("one")
+    two = forge_root("two", key=one.key)
+    leaf = forge(issuer=one)
+    tree = _tree([one, two], lists=(_crl(two, (leaf,), now),))
+    assert tree.issuer_of(leaf.certificate).certificate == one.certificate
+    with pytest.raises(UntrustedCertificate, match="no authority"):
+        _tree([two]).issuer_of(leaf.certificate)
+
+
 def test_two_roots_of_one_name_are_told_apart(
     forge: Callable[..., Any], forge_root: Callable[..., Any]
 ) -> None:
@@ -262,6 +283,7 @@ def test_unsigned_foreign_and_partial_lists_refuse_the_configuration(
     wrong: list[tuple[x509.CertificateRevocationList, type[Exception]]] = [
         (_crl(root, (sub,), now, key=stranger.key), UntrustedCertificate),
         (_crl(stranger, (), now), UntrustedCertificate),
+        (_crl(type(root)(root.certificate, stranger.key), (), now, key=root.key), UntrustedCertificate),
         (_crl(root, (), now, algorithm=hashes.SHA384()), UntrustedCertificate),
         (_crl(root, (), now, extension=x509.DeltaCRLIndicator(1)), MalformedIdentity),
         (
