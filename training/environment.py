@@ -32,7 +32,7 @@ def torch_fingerprint() -> Environment:
 def exact_fingerprint() -> Environment:
     """Of a computation in integers, the same everywhere; python and machine are told for completeness."""
     return Environment(
-        python=platform.python_version(), torch="", machine=_machine(), capability="exact-integer"
+        python=platform.python_version(), torch="none", machine=_machine(), capability="exact-integer"
     )
 
 

@@ -71,8 +71,8 @@ def submit_once(ledger: Ledger, message: Message) -> Receipt | None:
     """Submit what can be recorded once only.
 
     Returns:
-        The receipt, or None when the contract answers that the like is recorded already (or that the state has
-        moved on): the caller looks at the chain again and decides anew.
+        The receipt, or None when the contract answers that the like is recorded already, or that the state
+        has moved on: the caller looks at the chain again and decides anew.
 
     Raises:
         LedgerError: anything else.

@@ -125,12 +125,12 @@ class TrainingPeer:
         step = self._view.step(run.run, number)
         state = State.PENDING if step is None else self._view.state(_STEP, run.run, number, step.attempt)
         if step is not None and state is State.PENDING:
-            if self._clock() > run.deadline:
+            if self._clock() >= run.deadline:
                 return self._expire(run, step)
             if step.trainer == self.organisation or self._has_voted(step):
                 return Waiting(f"the votes on step {number}")
             return self._attest(run, step)
-        if self._clock() > run.deadline:
+        if self._clock() >= run.deadline:
             return Finished(f"the deadline has passed before step {number} was accepted")
         attempt = 1 if step is None else step.attempt + 1
         trainer = author(run, self.ledger.chain, number, attempt)
@@ -144,7 +144,7 @@ class TrainingPeer:
         if step is None or step.trainer == self.organisation or self._has_voted(step):
             return None
         accepted = self._view.state(_STEP, run.run, number, step.attempt) is State.ACCEPTED
-        return step if accepted and self._clock() <= run.deadline else None
+        return step if accepted and self._clock() < run.deadline else None
 
     def _has_voted(self, step: Step) -> bool:
         return self._view.voted(_STEP, step.run, step.number, step.attempt, self.organisation)
@@ -184,7 +184,7 @@ class TrainingPeer:
         return outcome
 
     def _provide_initial(self, run: Run) -> None:
-        """M_0 follows from the recipe: whoever needs it makes it (unless the run starts from other weights)."""
+        """M_0 follows from the recipe: whoever needs it makes it (unless the run starts elsewhere)."""
         if not self._store.has_tree(run.initial):
             snapshot = initial_snapshot(run.recipe)
             if tree_hash(snapshot) == run.initial:
@@ -202,6 +202,8 @@ class TrainingPeer:
         if not records:
             return Waiting(f"no record on {self.ledger.chain} to train on")
         data = self._inputs.data_set(recipe, self._store.put(manifest_bytes(records)))
+        if data.examples == 0:
+            return Waiting(f"no record on {self.ledger.chain} is an example")
         parent = self._inputs.snapshot(recipe, ground.parent, "the step's parent")
         aggregate = self._inputs.snapshot(recipe, ground.aggregate, "the step's aggregate")
         computed = self._worker.update(
