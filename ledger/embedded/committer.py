@@ -107,10 +107,14 @@ class Committer:
             self._queue.append(item)
             lead = not self._leading
             self._leading = True
-        if not lead and not item.wake.wait(max(0.0, deadline - time.monotonic())):
-            self._give_up(item)
-        if not item.done:
-            self._lead(item)
+        try:
+            if not lead and not item.wake.wait(max(0.0, deadline - time.monotonic())):
+                self._give_up(item)
+            if not item.done:
+                self._lead(item)
+        except BaseException:  # an interrupt: nobody may wait for a leader that is gone
+            self._abandon(item, lead)
+            raise
         if item.status is None:
             raise item.error or UnknownOutcome("the leader was interrupted", transaction=prepared.identifier)
         return item.status
@@ -125,6 +129,21 @@ class Committer:
         # Its block is being written, or it was made leader just now: both end soon.
         item.wake.wait()
 
+    def _abandon(self, item: _Waiting, lead: bool) -> None:
+        """After an interrupt: leave the queue; a leader that never led passes the lead on."""
+        with self._lock:
+            if item not in self._queue:
+                return
+            self._queue.remove(item)
+            if lead or item.wake.is_set():
+                self._pass_on()
+
+    def _pass_on(self) -> None:
+        """With the lock held: the next in the queue leads, or nobody."""
+        self._leading = bool(self._queue)
+        if self._queue:
+            self._queue[0].wake.set()
+
     def _lead(self, item: _Waiting) -> None:
         """Write one block, which holds ``item``, and hand the lead to the next waiting thread."""
         batch: list[_Waiting] = []
@@ -134,9 +153,6 @@ class Committer:
         except LedgerError as error:
             self._resolve(batch, error)
         finally:
-            with self._lock:
-                heir = self._queue[0] if self._queue else None
-                self._leading = heir is not None
             for other in batch:
                 if not other.done:  # an exception of another kind, such as an interrupt, went through here
                     other.error = UnknownOutcome(
@@ -145,8 +161,8 @@ class Committer:
                     )
                 if other is not item:
                     other.wake.set()
-            if heir is not None:
-                heir.wake.set()
+            with self._lock:
+                self._pass_on()
 
     def _take(self) -> list[_Waiting]:
         with self._lock:

@@ -1,8 +1,8 @@
 """Block 0: a real configuration block, as ``configtxgen`` would write it.
 
 Groups ``Application`` and ``Orderer`` hold the organisations with their MSPs; the policy ``Endorsement`` is
-one n-out-of over one PEER principal an organisation, so that "two of any" never means two peers of one; blocks
-are signed by one orderer, as with a single Raft orderer. Source: Fabric 3.1.5 common/channelconfig.
+one n-out-of over one PEER principal an organisation, so that "two of any" never means two peers of one;
+blocks are signed by one orderer, as with a single Raft orderer. Source: Fabric 3.1.5 common/channelconfig.
 """
 
 from __future__ import annotations

@@ -23,11 +23,11 @@ from ledger.embedded.peers import Invoke, Peers
 from ledger.embedded.proposals import CHAINCODE, Proposal, assemble
 from ledger.embedded.storage import create_chain, load_block, load_blocks, open_chain
 from ledger.embedded.validation import prepare
+from ledger.embedded.verification import verify_chain
 from ledger.errors import CommitConflict, CorruptLedger, ProposalRefused, Unavailable, invalid_transaction
 from ledger.port import ChainInformation, Receipt, TransactionStatus
 from protocol.configuration import Configuration
 from protocol.encodings import encode
-from protocol.transactions import Transaction
 
 __all__ = ["EmbeddedLedger"]
 
@@ -150,10 +150,7 @@ class EmbeddedLedger:
         Raises:
             ProposalRefused, ContractRefused, EndorsementMismatch, Unavailable, CorruptLedger.
         """
-        proposal = self._propose(message, timestamp_ms)
-        with self._database.snapshot() as connection:
-            response, endorsements = self._peers.endorse(connection, proposal)
-        return assemble(proposal, response, endorsements, self._signer())
+        return self._endorse(message, timestamp_ms)[1]
 
     def find(self, transaction: str) -> TransactionStatus | None:
         """As ``ledger.port.Ledger.find``."""
@@ -161,12 +158,19 @@ class EmbeddedLedger:
             return find_transaction(connection, transaction)
 
     def _submit_once(self, message: Message, deadline: float) -> Receipt:
-        envelope = self.endorsed(message)
+        transaction, envelope, payload = self._endorse(message, None)
         status = self.order(envelope, timeout=deadline - time.monotonic())
-        transaction = status.transaction or Transaction.from_envelope(envelope).identifier
         if status.code != _VALID:
             raise invalid_transaction(status.code, transaction=transaction, block=status.block)
-        return Receipt(transaction, status.block, Transaction.from_envelope(envelope).payload)
+        return Receipt(transaction, status.block, payload)
+
+    def _endorse(self, message: Message, timestamp_ms: int | None) -> tuple[str, bytes, bytes]:
+        """Transaction id, envelope and the contract's payload."""
+        proposal = self._propose(message, timestamp_ms)
+        with self._database.snapshot() as connection:
+            response, payload, endorsements = self._peers.endorse(connection, proposal)
+        envelope = assemble(proposal, response, endorsements, self._signer())
+        return proposal.transaction, envelope, payload
 
     def _propose(self, message: Message, timestamp_ms: int | None = None) -> Proposal:
         arguments = (message.FUNCTION.encode(), encode(message))
@@ -214,6 +218,14 @@ class EmbeddedLedger:
                 self._committer.committed.wait(min(pause, left))
             pause = min(_LONGEST_POLL, pause * 1.5)
         return True
+
+    def verify(self) -> ChainInformation:
+        """Walk the whole chain: links, signatures, validation codes, index and state, all found again.
+
+        Raises:
+            CorruptLedger: the first fault.
+        """
+        return verify_chain(self._database)
 
     def close(self) -> None:
         """As ``ledger.port.Ledger.close``."""

@@ -49,11 +49,11 @@ class Peers:
 
     def endorse(
         self, connection: sqlite3.Connection, proposal: Proposal
-    ) -> tuple[bytes, list[proposal_response_pb2.Endorsement]]:
+    ) -> tuple[bytes, bytes, list[proposal_response_pb2.Endorsement]]:
         """Have a proposal endorsed on the snapshot of ``connection``.
 
         Returns:
-            The response payload, and the organisations' signatures over it.
+            ``peer.ProposalResponsePayload``, the contract's payload in it, and the organisations' signatures.
 
         Raises:
             ProposalRefused, ContractRefused, EndorsementMismatch.
@@ -64,9 +64,17 @@ class Peers:
         creator = self._check(proposal)
         self._check_signature(proposal, creator)
         agreed: bytes | None = None
-        endorsements = []
+        endorsements, payload = [], b""
         for endorser in self._endorsers:
-            results, payload, event = self._run(connection, proposal, creator)
+            try:
+                results, payload, event = self._run(connection, proposal, creator)
+            except ContractRefused as error:
+                if agreed is None:
+                    raise
+                raise EndorsementMismatch(
+                    f"{endorser.msp_id} refuses ({error}) what {self._endorsers[0].msp_id} endorsed",
+                    transaction=proposal.transaction,
+                ) from error
             response = response_payload(proposal, results, payload, event)
             if agreed is not None and response != agreed:
                 raise EndorsementMismatch(
@@ -76,7 +84,7 @@ class Peers:
             agreed = response
             endorsements.append(endorse(endorser, response))
         assert agreed is not None
-        return agreed, endorsements
+        return agreed, payload, endorsements
 
     def evaluate(self, connection: sqlite3.Connection, proposal: Proposal) -> bytes:
         """Run a proposal once and answer the contract's payload.
