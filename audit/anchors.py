@@ -1,9 +1,9 @@
 """Comparing what chains say about each other: one chain, one number, one statement.
 
-Main's statements (Type-III) are accepted on every edge, an edge's (Type-II) on main. Whoever rewrites a chain,
-even with all of that chain's own keys, leaves the old statements standing on the others; two statements with
-one chain and number are evidence against everybody who signed both. What this cannot see: main and the quorum
-of the only edge asked, colluding.
+Main's statements (Type-III) are accepted on every edge, an edge's (Type-II) on main. Whoever rewrites a
+chain, even with all of that chain's own keys, leaves the old statements standing on the others; two
+statements with one chain and number are evidence against everybody who signed both. What this cannot see: main and the
+quorum of the only edge asked, colluding.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from audit.errors import Check, Conflict, Invalid, Untrusted, Unverifiable, failing
 from audit.state import contradicts_order
@@ -27,7 +28,7 @@ class Sighting:
 
     Attributes:
         holder: the chain that accepted it, or the statement's own chain.
-        signed: the statement; without signatures only where the auditor recomputed it from the chain's blocks.
+        signed: the statement; without signatures only where it was recomputed from the chain's own blocks.
     """
 
     holder: str
@@ -147,7 +148,7 @@ def _check_order(distinct: Mapping[tuple[str, int], SignedStatement]) -> None:
     for _, signed in sorted(distinct.items(), key=lambda item: item[0]):
         by_chain[signed.statement.chain].append(signed.statement)
     for chain, statements in by_chain.items():
-        for earlier, later in zip(statements, statements[1:], strict=False):
+        for earlier, later in pairwise(statements):
             where = f"{chain} anchor {later.number}"
             if contradicts_order(earlier, later):
                 raise Invalid(Check.ANCHOR_LINKAGE, f"does not continue anchor {earlier.number}", where)

@@ -1,8 +1,8 @@
 """Spot checks: recompute a few steps that the auditor draws, and say exactly what that is worth.
 
-Seed 003, section V.B lets a verifier recompute randomly chosen steps of a training run. Nobody but the auditor
-may know or steer the draw: it comes from the auditor's own randomness, or, when others shall be able to repeat
-it, from a nonce that the auditor committed to before a block of main that was named beforehand came to be.
+Seed 003, section V.B lets a verifier recompute randomly chosen steps of a training run. Nobody but the
+auditor may know or steer the draw: it comes from the auditor's own randomness, or, when others shall be able
+to repeat it, from a nonce that the auditor committed to before a block of main, named beforehand, came to be.
 """
 
 from __future__ import annotations
@@ -179,8 +179,8 @@ def draw(population: int, sample: int, randomness: Randomness = secrets.token_by
 def check_step(step: Step, recomputation: Recomputation) -> Verdict:
     """The verdict as the auditor takes it, which need not be the replayer's word.
 
-    ``equal`` is believed only when the hashes are; ``within`` only from another environment than the trainer's
-    (equal environments promise equal bits); a missing result is ``withheld``.
+    ``equal`` is believed only when the hashes are; ``within`` only from another environment than the
+    trainer's (equal environments promise equal bits); a missing result is ``withheld``.
     """
     if recomputation.verdict is Verdict.WITHHELD or not recomputation.result:
         return Verdict.WITHHELD

@@ -99,8 +99,8 @@ class AuditState:
 def contradicts_order(earlier: AnchorStatement, later: AnchorStatement) -> bool:
     """Whether two statements of one chain, ``earlier.number < later.number``, cannot lie on one history.
 
-    A cut is itself a transaction of its chain, so every statement covers more blocks and elements than the one
-    before it.
+    A cut is itself a transaction of its chain, so every statement covers more blocks and elements than the
+    one before it.
     """
     if later.number == earlier.number + 1 and later.first != earlier.last + 1:
         return True

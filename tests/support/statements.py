@@ -42,7 +42,7 @@ class Signers:
 
 
 def make_statement(chain: str, number: int, *, width: int = 10, seed: bytes = b"honest") -> AnchorStatement:
-    """Statement ``number`` of a chain with ``width`` elements and blocks an anchor; ``seed`` tells histories apart."""
+    """Statement ``number``, ``width`` elements and blocks an anchor; ``seed`` tells histories apart."""
     value = (seed + b"/%d" % number).rjust(256, b"\x01")
     before = (seed + b"/%d" % (number - 1)).rjust(256, b"\x01")
     return AnchorStatement(
