@@ -72,8 +72,28 @@ class TestChain:
         }
         return EmbeddedLedger(self.path, **{**arguments, **options})  # type: ignore[arg-type]
 
+    def save(self, folder: Path) -> Path:
+        """Write what another process needs to open the chain, for ``open_saved``."""
+        for number, endorser in enumerate(self.endorsers):
+            endorser.save(folder / f"endorser{number}")
+        self.orderer.save(folder / "orderer")
+        self.signer(self.organisations[0], Role.CLIENT).save(folder / "submitter")
+        (folder / "path").write_text(str(self.path.absolute()))
+        return folder
+
     def close(self) -> None:
         self.ledger.close()
+
+
+def open_saved(folder: Path, invoke: Invoke | None = None) -> EmbeddedLedger:
+    """Open a chain that ``TestChain.save`` described, in any process."""
+    return EmbeddedLedger(
+        Path((folder / "path").read_text()),
+        submitter=Signer.load(folder / "submitter"),
+        endorsers=[Signer.load(home) for home in sorted(folder.glob("endorser*"))],
+        orderer=Signer.load(folder / "orderer"),
+        invoke=invoke,
+    )
 
 
 def authorities_in(folder: Path, msp_ids: Sequence[str]) -> dict[str, DevelopmentAuthority]:
