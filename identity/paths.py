@@ -1,9 +1,9 @@
 """Certification paths: which authority of an organisation vouches for a certificate.
 
 A small explicit check instead of ``cryptography.x509.verification``: that verifier follows the web's profile
-(by default it demands a subject alternative name), always judges at an instant, the clock's
-where none is given, and knows no revocation lists; an MSP must not look at the clock. Every rule below names its source: RFC 5280,
-section 6.1, or Fabric's msp package.
+(by default it demands a subject alternative name), always judges at an instant, the clock's where none is
+given, and knows no revocation lists; an MSP must not look at the clock. Every rule below names its source:
+RFC 5280, section 6.1, or Fabric's msp package.
 """
 
 from __future__ import annotations
