@@ -2,8 +2,8 @@
 
 Main's statements (Type-III) are accepted on every edge, an edge's (Type-II) on main. Whoever rewrites a
 chain, even with all of that chain's own keys, leaves the old statements standing on the others; two
-statements with one chain and number are evidence against everybody who signed both. What this cannot see: main and the
-quorum of the only edge asked, colluding.
+statements with one chain and number are evidence against everybody who signed both. What this cannot
+see: main and the quorum of the only edge asked, colluding.
 """
 
 from __future__ import annotations
