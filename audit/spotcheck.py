@@ -64,7 +64,13 @@ class Replayer(Protocol):
     """Recomputes one step; ``edgeproof`` hands in the one that runs torch in a process of its own."""
 
     def replay(
-        self, run: Run, step: Step, parent: bytes, aggregate: bytes, data: Sequence[bytes]
+        self,
+        run: Run,
+        step: Step,
+        parent: bytes,
+        aggregate: bytes,
+        data: Sequence[bytes],
+        claimed: bytes | None,
     ) -> Recomputation:
         """Compute the step's result anew.
 
@@ -74,6 +80,8 @@ class Replayer(Protocol):
             parent: bytes of the snapshot M_i.
             aggregate: bytes of the snapshot M_O.
             data: bytes of the readings of the data set, in the manifest's order.
+            claimed: bytes of the snapshot that the step claims, which only a tolerance needs; ``None`` when
+                they cannot be had.
         """
 
 
@@ -182,8 +190,10 @@ def check_step(step: Step, recomputation: Recomputation) -> Verdict:
     ``equal`` is believed only when the hashes are; ``within`` only from another environment than the
     trainer's (equal environments promise equal bits); a missing result is ``withheld``.
     """
-    if recomputation.verdict is Verdict.WITHHELD or not recomputation.result:
+    if recomputation.verdict is Verdict.WITHHELD:
         return Verdict.WITHHELD
+    if not recomputation.result:
+        return Verdict.DIFFERS if recomputation.verdict is Verdict.DIFFERS else Verdict.WITHHELD
     if recomputation.result == step.result:
         return Verdict.EQUAL
     if recomputation.verdict is Verdict.WITHIN and recomputation.environment != step.environment:

@@ -122,6 +122,7 @@ def test_the_replayers_word_is_not_taken_for_equal():
     assert check_step(step, Recomputation(other, Verdict.WITHIN, THERE)) is Verdict.WITHIN
     assert check_step(step, Recomputation(other, Verdict.WITHIN, HERE)) is Verdict.DIFFERS
     assert check_step(step, Recomputation(b"", Verdict.EQUAL, HERE)) is Verdict.WITHHELD
+    assert check_step(step, Recomputation(b"", Verdict.DIFFERS, HERE)) is Verdict.DIFFERS
 
 
 def test_a_withheld_input_is_a_failure():
