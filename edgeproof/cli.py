@@ -74,7 +74,7 @@ def main() -> None:
     from edgeproof.errors import EdgeproofError
 
     try:
-        app()
+        app(prog_name="edgeproof")
     except EdgeproofError as error:
         print(f"edgeproof: {error}", file=sys.stderr)
         sys.exit(1)

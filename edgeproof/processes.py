@@ -7,15 +7,20 @@ computed again.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 import threading
+from typing import TYPE_CHECKING
 
 from edgeproof.deployment import Deployment
 from edgeproof.settings import Settings
 from edgeproof.wiring import Parts
 from identity import Role
+
+if TYPE_CHECKING:
+    from training.machine import Machine
 
 __all__ = [
     "run_aggregator",
@@ -26,6 +31,8 @@ __all__ = [
     "stop_on_signals",
     "stop_with_parent",
 ]
+
+_log = logging.getLogger(__name__)
 
 
 def run_signer(deployment: Deployment, chain: str, organisation: str) -> None:
@@ -54,6 +61,59 @@ def run_relay(deployment: Deployment, max_news: int, max_age_s: float) -> None:
             chains[plan.chain] = RelayChain(ledger, parts.index(ledger))
         policy = RelayPolicy(max_news=max_news, max_age_s=max_age_s)
         RelayRunner(deployment.plan.main.chain, chains, policy).run(stop)
+
+
+def run_peer(deployment: Deployment, edge: str, organisation: str, run: str) -> None:
+    """Train and attest for one organisation on one edge until the run is finished."""
+    from training.peer import TrainingPeer
+    from training.pool import ForkedWorker
+
+    stop = stop_on_signals()
+    with _parts(deployment, f"peer-{organisation}") as parts, ForkedWorker(stop=stop) as worker:
+        worker.start()
+        peer = TrainingPeer(
+            run,
+            organisation,
+            parts.ledger(edge, organisation, Role.TRAINER),
+            parts.store(edge),
+            worker,
+            main=deployment.plan.main.chain,
+            # Every organisation votes on every step, also where the threshold is met already.
+            thorough=True,
+        )
+        _drive(peer, stop)
+
+
+def run_aggregator(deployment: Deployment, organisation: str, run: str) -> None:
+    """Aggregate, attest and push models down for one organisation of main until the run is finished."""
+    from training.aggregator import Aggregator
+
+    plan = deployment.plan
+    stop = stop_on_signals()
+    with _parts(deployment, f"aggregator-{organisation}") as parts:
+        aggregator = Aggregator(
+            run,
+            organisation,
+            parts.ledger(plan.main.chain, organisation, Role.AGGREGATOR),
+            {edge.chain: parts.ledger(edge.chain, edge.operator, Role.AGGREGATOR) for edge in plan.edges},
+            {chain.chain: parts.store(chain.chain) for chain in plan.chains},
+            parts.prover,
+        )
+        _drive(aggregator, stop)
+
+
+def _drive(machine: Machine, stop: threading.Event) -> None:
+    from training.machine import Waiting
+    from training.runner import Event, Runner
+
+    def tell(machine: Machine, event: Event) -> None:
+        # A new reason to wait comes with almost every block: of interest to somebody who looks for a fault.
+        level = logging.DEBUG if isinstance(event, Waiting) else logging.INFO
+        _log.log(level, "%s: %s", machine.name, event)
+
+    Runner([machine], stop, progress=tell, poll_s=0.2).run()
+    # A supervisor restarts what ends: a peer whose run is finished stays until it is told to go.
+    stop.wait()
 
 
 def _parts(deployment: Deployment, name: str) -> Parts:
