@@ -17,8 +17,10 @@ from protocol.blocks import validation_codes
 from protocol.encodings import parse_canonical_json, sha256, tagged_hash
 from protocol.errors import MalformedJson
 
-__all__ = ["Element", "ElementView", "element_of", "is_news", "result_of", "views"]
+__all__ = ["CHAINCODE", "Element", "ElementView", "element_of", "is_news", "result_of", "views"]
 
+CHAINCODE: Final = "edgeproof"
+"""Name of the product's chaincode; another one on the channel interlocks nothing, whatever its functions say."""
 VALID: Final = 0
 
 _ELEMENT_TAG: Final = "edgeproof/element/v1"
@@ -49,7 +51,7 @@ class ElementView:
     timestamp_ms: int
     """The submitter's claim, milliseconds since 1970 UTC; 0 when there is none."""
     chaincode: str = ""
-    """Name of the chaincode that the proposal called."""
+    """Name of the chaincode that was called, by the signed header extension."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def is_news(view: ElementView, main: bool) -> bool:
     On an edge interlocking is never news. On main neither are cuts, signatures, and Type-II that brought
     nothing new or were refused; otherwise two chains would answer each other's anchors for ever.
     """
-    if not view.function.startswith(_INTERLOCK):
+    if view.chaincode != CHAINCODE or not view.function.startswith(_INTERLOCK):
         return True
     if not main:
         return False
@@ -128,7 +130,7 @@ def result_of(view: ElementView, function: str) -> dict[str, Any] | None:
 
     The payload names the function that made it, so that no other function's answer passes for this one.
     """
-    if view.code != VALID or view.function != function:
+    if view.code != VALID or view.chaincode != CHAINCODE or view.function != function:
         return None
     try:
         wrapped = parse_canonical_json(view.payload)
@@ -152,27 +154,19 @@ def _view(block: int, index: int, code: int, raw: bytes) -> ElementView:
         transaction = channel.tx_id
         timestamp_ms = max(0, channel.timestamp.seconds * 1000 + channel.timestamp.nanos // 1_000_000)
         if channel.type == common_pb2.HeaderType.ENDORSER_TRANSACTION:
-            chaincode, function, argument, answer = _action(body.data)
+            called = proposal_pb2.ChaincodeHeaderExtension.FromString(channel.extension).chaincode_id.name
+            function, argument, answer = _action(body.data)
+            chaincode = called
             payload = answer if code == VALID else b""
     except (DecodeError, ValueError):
         pass  # whatever was read before the fault stays; the rest is empty
     return ElementView(
-        block,
-        index,
-        code,
-        bytes(raw),
-        payload,
-        transaction,
-        function,
-        argument,
-        creator,
-        timestamp_ms,
-        chaincode,
+        block, index, code, raw, payload, transaction, function, argument, creator, timestamp_ms, chaincode
     )
 
 
-def _action(data: bytes) -> tuple[str, str, bytes, bytes]:
-    """Chaincode name, function, argument and response payload of an endorser transaction.
+def _action(data: bytes) -> tuple[str, bytes, bytes]:
+    """Function, argument and response payload of an endorser transaction.
 
     Raises:
         DecodeError, ValueError: not exactly one readable chaincode action.
@@ -188,4 +182,4 @@ def _action(data: bytes) -> tuple[str, str, bytes, bytes]:
     response_payload = proposal_response_pb2.ProposalResponsePayload.FromString(response_bytes)
     response = proposal_pb2.ChaincodeAction.FromString(response_payload.extension).response
     answer = response.payload if response.status < _FAILURE_STATUS else b""
-    return spec.chaincode_id.name, function, argument, answer
+    return function, argument, answer
