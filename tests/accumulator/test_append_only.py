@@ -1,3 +1,4 @@
+import gmpy2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from accumulator import (
     hash_to_prime,
     prove_append_only,
     verify_append_only,
+    verify_membership,
 )
 from accumulator.append_only import _challenge, _independent_base
 
@@ -79,6 +81,71 @@ def test_everything_is_bound(parameters, other_chain, elements, proof):
         with pytest.raises(InvalidAppendOnlyProof):
             verify_append_only(*statement)
     verify_append_only(parameters, before, after, proof, CONTEXT)
+    for left, right, bad in (
+        (n - before, after, proof),
+        (before + n, after, proof),
+        (1, after, proof),
+        (before, n - after, proof),
+        (before, 0, proof),
+        (before, after, AppendOnlyProof(n - z, q, r)),
+        (before, after, AppendOnlyProof(z + n, q, r)),
+        (before, after, AppendOnlyProof(0, q, r)),
+        (before, after, AppendOnlyProof(1, q, r)),
+        (before, after, AppendOnlyProof(-z, q, r)),
+        (before, after, AppendOnlyProof(z, n - q, r)),
+        (before, after, AppendOnlyProof(z, q + n, r)),
+    ):
+        with pytest.raises(InvalidAppendOnlyProof, match="malformed"):
+            verify_append_only(parameters, left, right, bad, CONTEXT)
+
+
+def test_base_and_challenge_depend_on_every_field(parameters, other_chain):
+    fields = (parameters, 5, 7, 11, b"c")
+    changed = [(other_chain, 5, 7, 11, b"c"), (parameters, 6, 7, 11, b"c"), (parameters, 5, 8, 11, b"c")]
+    changed += [(parameters, 5, 7, 12, b"c"), (parameters, 5, 7, 11, b"d"), (parameters, 7, 5, 11, b"c")]
+    challenges = [_challenge(*each) for each in (fields, *changed)]
+    assert len({prime for prime, _ in challenges}) == 1 + len(changed)
+    assert len({combiner for _, combiner in challenges}) == 1 + len(changed)
+    assert all(1 <= combiner <= 1 << 128 for _, combiner in challenges)
+    # The base is fixed before z, so it depends on everything else.
+    bases = {
+        _independent_base(p, before, after, context) for p, before, after, _, context in (fields, *changed)
+    }
+    assert len(bases) == len(changed)
+
+
+def test_a_challenge_foreseen_before_z_would_be_a_forgery(parameters, elements):
+    # With l and the combiner c known before z is fixed: a·l + b·c = 1 gives q = s^a and z = h^r·s^(-b), for
+    # s = after / before^r, and the bare equation holds for any two values.
+    before, after, group = elements.value_after, elements.witnesses[0], parameters.group
+    base = _independent_base(parameters, before, after, CONTEXT)
+    challenge, combiner = _challenge(parameters, before, after, base, CONTEXT)
+    divisor, a, b = gmpy2.gcdext(challenge, combiner)
+    assert divisor == 1
+    r = 12345
+    s = group.multiply(after, group.power(before, -r))
+    q = group.power(s, int(a))
+    z = group.multiply(group.power(base, r), group.power(s, -int(b)))
+    combined = group.multiply(before, group.power(base, combiner))
+    left = group.multiply(group.power(q, challenge), group.power(combined, r))
+    assert left == group.multiply(after, group.power(z, combiner))
+    with pytest.raises(InvalidAppendOnlyProof):
+        verify_append_only(parameters, before, after, AppendOnlyProof(z, q, r), CONTEXT)
+
+
+def test_the_sign_of_the_exponent_is_not_shown(parameters, elements):
+    # A stated limit: x = -5 has a proof too. Whatever had a membership witness still has one, its inverse.
+    group, before = parameters.group, elements.value_after
+    after = group.power(before, -5)
+    base = _independent_base(parameters, before, after, CONTEXT)
+    z = group.power(base, -5)
+    challenge, combiner = _challenge(parameters, before, after, z, CONTEXT)
+    combined = group.multiply(before, group.power(base, combiner))
+    quotient, remainder = divmod(-5, challenge)
+    proof = AppendOnlyProof(z, group.power(combined, quotient), remainder)
+    verify_append_only(parameters, before, after, proof, CONTEXT)
+    still = group.power(elements.witnesses[0], -5)
+    verify_membership(parameters, after, elements.primes[0], still)
 
 
 def test_a_remainder_above_the_challenge_would_pass_the_bare_equation(parameters, elements, proof):

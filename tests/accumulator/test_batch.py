@@ -16,10 +16,12 @@ from accumulator import (
     default_parameters,
     hash_to_prime,
     membership_witness,
+    prove_exponentiation,
     verify_aggregate,
     verify_batch,
     verify_membership,
 )
+from accumulator.batch import _AGGREGATE_CONTEXT
 from accumulator.exponentiation import ExponentiationProof
 
 
@@ -234,6 +236,16 @@ def test_aggregate_binds_everything(parameters, elements, other_chain, modulus):
     ):
         with pytest.raises(InvalidMembership):
             verify_aggregate(*arguments)
+
+
+def test_an_element_accumulated_twice_is_not_claimed_twice(parameters, elements):
+    # The powers would be right; an aggregate still names every element once.
+    prime = elements.primes[0]
+    value = accumulate(parameters, parameters.generator, [prime, prime])
+    result, proof = prove_exponentiation(parameters, parameters.generator, prime**2, _AGGREGATE_CONTEXT)
+    assert result == value
+    with pytest.raises(InvalidMembership, match="distinct"):
+        verify_aggregate(parameters, value, [prime, prime], parameters.generator, proof)
 
 
 def test_aggregating_refuses_what_does_not_lead_to_the_value(parameters, elements):

@@ -60,6 +60,19 @@ def test_everything_is_bound(parameters, other_chain, elements):
     ):
         with pytest.raises(InvalidExponentiationProof):
             verify_exponentiation(*statement)
+    for bad in (0, 1, n - 1, n, -1):
+        for statement in ((bad, EXPONENT, result), (base, EXPONENT, bad), (n - base, EXPONENT, result)):
+            with pytest.raises(InvalidExponentiationProof, match="malformed"):
+                verify_exponentiation(parameters, *statement, proof, context)
+    with pytest.raises(InvalidExponentiationProof, match="malformed"):
+        verify_exponentiation(parameters, base, EXPONENT, n - result, proof, context)
+
+
+def test_the_challenge_depends_on_every_field(parameters, other_chain):
+    fields = (parameters, 5, 7, 11, b"c")
+    changed = [(other_chain, 5, 7, 11, b"c"), (parameters, 6, 7, 11, b"c"), (parameters, 5, 8, 11, b"c")]
+    changed += [(parameters, 5, 7, 12, b"c"), (parameters, 5, 7, 11, b"d"), (parameters, 7, 5, 11, b"c")]
+    assert len({_challenge(*each) for each in (fields, *changed)}) == 1 + len(changed)
 
 
 def test_a_foreseen_challenge_would_be_a_forgery(parameters, elements):

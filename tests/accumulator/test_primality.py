@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accumulator import primality
 from accumulator.primality import (
     derived_base,
     is_prime,
@@ -117,3 +118,38 @@ def test_primes_pass_every_part(n):
 )
 def test_around_the_trial_divisors(n, expected):
     assert is_prime(n) is expected
+
+
+@pytest.mark.parametrize("p", [1099512915301, 1099514839741])
+def test_composites_that_only_the_lucas_part_refuses(p):
+    # p(2p - 1) with both factors prime has the most strong liars that a number of its kind can have; these
+    # two were searched from 2^40 on so that every base of this test, derived ones included, is one.
+    n = p * (2 * p - 1)
+    assert all(is_strong_probable_prime(n, base) for base in (2, 3, 5))
+    assert all(is_strong_probable_prime(n, derived_base(n, index)) for index in range(2))
+    assert not is_strong_lucas_probable_prime(n)
+    assert not is_prime(n)
+
+
+def test_every_specified_part_is_asked(monkeypatch):
+    # No input tells them apart (no composite is known that passes BPSW), so the parts are observed.
+    n = 2**255 - 19
+    asked = []
+
+    def strong(number, base):
+        asked.append((number, base))
+        return is_strong_probable_prime(number, base)
+
+    def lucas(number):
+        asked.append((number, "lucas"))
+        return is_strong_lucas_probable_prime(number)
+
+    monkeypatch.setattr(primality, "is_strong_probable_prime", strong)
+    monkeypatch.setattr(primality, "is_strong_lucas_probable_prime", lucas)
+    is_prime.cache_clear()
+    assert is_prime(n)
+    assert asked == [
+        *((n, base) for base in (2, 3, 5)),
+        (n, "lucas"),
+        *((n, derived_base(n, index)) for index in range(2)),
+    ]

@@ -9,9 +9,11 @@ from accumulator import (
     CERTIFICATE_WINDOW,
     InvalidCertificate,
     NotPrimeRepresentative,
+    PrimeRepresentative,
     check_canonical_certificate,
     check_certificate,
     hash_to_prime,
+    primes,
 )
 from accumulator.primes import _candidates, _start, check_prime, check_width
 
@@ -80,6 +82,23 @@ def test_the_search_crosses_segments():
     assert far
     for raw in far:
         assert hash_to_prime(raw).prime == gmpy2.next_prime(_start(raw))
+
+
+def test_no_candidate_falls_between_segments(monkeypatch):
+    # Starts whose first prime lies exactly at, just before and just after the end of the first segment.
+    far = next(
+        each for each in map(hash_to_prime, (digest(("gap", i)) for i in range(250))) if each.offset >= 516
+    )
+    for distance in (508, 510, 512, 514):
+        monkeypatch.setattr(primes, "_start", lambda raw, distance=distance: far.prime - distance)
+        assert hash_to_prime(bytes(32)) == PrimeRepresentative(far.prime, distance)
+
+
+def test_an_offset_back_to_an_earlier_prime_is_no_certificate():
+    raw = digest("back")
+    earlier = int(gmpy2.prev_prime(_start(raw)))
+    with pytest.raises(InvalidCertificate, match="window"):
+        check_certificate(raw, earlier - _start(raw))
 
 
 def test_the_sieve_drops_only_multiples_of_small_primes():
