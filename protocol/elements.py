@@ -20,7 +20,7 @@ from protocol.errors import MalformedJson
 __all__ = ["CHAINCODE", "Element", "ElementView", "element_of", "is_news", "result_of", "views"]
 
 CHAINCODE: Final = "edgeproof"
-"""Name of the product's chaincode; another one on the channel interlocks nothing, whatever its functions say."""
+"""Name of the product's chaincode; another one on the channel interlocks nothing, whatever it is asked."""
 VALID: Final = 0
 
 _ELEMENT_TAG: Final = "edgeproof/element/v1"
