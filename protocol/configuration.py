@@ -227,7 +227,7 @@ def _implicit_policy(raw: bytes, group: configtx_pb2.ConfigGroup) -> Endorsement
             raise InvalidBlock(f"organisation {name!r}: its endorsement policy must name its own peers")
         organisations |= own.organisations
     count = len(organisations)
-    required = {_ANY: 1, _ALL: count, _MAJORITY: count // 2 + 1}[meta.rule]
+    required = {_ANY: 1, _ALL: count, _MAJORITY: count // 2 + 1}.get(meta.rule, 0)
     return EndorsementPolicy(required, frozenset(organisations))
 
 

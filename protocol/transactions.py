@@ -110,6 +110,7 @@ class Transaction:
         if not raw:
             raise InvalidEnvelope("the envelope is empty", _CODE.NIL_ENVELOPE)
         envelope = _read(common_pb2.Envelope, raw, "envelope", _CODE.INVALID_OTHER_REASON)
+        envelope.DiscardUnknownFields()
         # Data hashes do not tell [a, b] from [a + b]; the one encoding does.
         if envelope.SerializeToString(deterministic=True) != raw:
             raise InvalidEnvelope("the envelope is not in its one encoding", _CODE.INVALID_OTHER_REASON)
