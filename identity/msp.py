@@ -131,7 +131,11 @@ class Msp:
         inner = _read_config(config)
         roots = [read_pem(bytes(pem), strict=False) for pem in inner.root_certs]
         intermediates = [read_pem(bytes(pem), strict=False) for pem in inner.intermediate_certs]
-        tree = AuthorityTree(roots, intermediates, [_read_list(bytes(raw)) for raw in inner.revocation_list])
+        lists = [_read_list(bytes(raw)) for raw in inner.revocation_list]
+        try:
+            tree = AuthorityTree(roots, intermediates, lists)
+        except (ValueError, TypeError, x509.DuplicateExtension) as cause:  # names and extensions parse late
+            raise MalformedIdentity("an authority's fields cannot be read") from cause
         units = inner.fabric_node_ous
         named = {
             "client": units.client_ou_identifier,
