@@ -1,0 +1,189 @@
+"""Admission: everything that is checked of a reading before it may wait for a transaction.
+
+What is checked here is checked again by the contract, which alone decides; this sees to it that a bad reading
+is answered at once, by itself, and costs nobody else a transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chaincode.api import FindNonce, GetRecord, NonceUse, StoredRecord
+from gateway.directory import Directory
+from gateway.keybook import KeyBook
+from gateway.problems import Refusal
+from identity import IdentityError, verify_key
+from ledger.errors import ContractRefused
+from ledger.port import Ledger, evaluate_typed
+from protocol.encodings import encode, sha256
+from protocol.errors import InvalidSignatureBase
+from protocol.readings import SignedReading
+from protocol.signature_base import signature_base
+
+__all__ = ["Admission", "Candidate", "Recorded", "Submission"]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A reading as it came in."""
+
+    reading: SignedReading
+    data: bytes
+    key: str | None = None
+    """Idempotency-Key."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The answer to a recorded reading. It follows from the chain alone: a repeat gets the same bytes."""
+
+    chain: str
+    record: bytes
+    transaction: str
+    index: int
+    """Position in the transaction's batch, from 0."""
+    count: int
+    """Readings in that batch."""
+    repeated: bool = False
+    """Whether this is the first answer, given again."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A reading that may wait for a transaction."""
+
+    submission: Submission
+    record: bytes
+    size: int
+    """Bytes that it adds to the encoded argument."""
+    known: bool
+    """Whether its key stood for this very record before (an earlier attempt that was cut short)."""
+
+
+class Admission:
+    """The rules of ingest.
+
+    Args:
+        ledger: the chain that records.
+        directory: keys that may sign.
+        keys: idempotency keys of earlier attempts.
+        clock: seconds since 1970 UTC.
+        skew: how far a reading's time may lie from the clock, seconds.
+        max_bytes: of one reading.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        directory: Directory,
+        keys: KeyBook,
+        *,
+        clock: Callable[[], float],
+        skew: float,
+        max_bytes: int,
+    ) -> None:
+        self._ledger = ledger
+        self._directory = directory
+        self._keys = keys
+        self._clock = clock
+        self._skew = skew
+        self._max_bytes = max_bytes
+
+    def admit(self, submission: Submission) -> Candidate | Recorded:
+        """Check a reading.
+
+        Returns:
+            A candidate for the next transaction, or the first answer when this is its repetition.
+
+        Raises:
+            Refusal: with the problem and the field at fault.
+            LedgerError: the chain does not answer.
+        """
+        reading = submission.reading
+        base = self._check_form(submission)
+        record = sha256(base)
+        known = False
+        if submission.key is not None:
+            earlier = self._keys.find(reading.device, submission.key)
+            if earlier is not None:
+                stored = self.find(earlier)
+                if earlier != record and stored is not None:
+                    raise Refusal(
+                        "idempotency-key-reused",
+                        f"the key stands for record {earlier.hex()}",
+                        field="Idempotency-Key",
+                    )
+                if stored is not None:
+                    # The signature was verified when it was recorded: the same bytes need no second look.
+                    if stored.leaf.reading != reading:
+                        raise Refusal(
+                            "bad-signature", "not the signature that was recorded", field="signature"
+                        )
+                    return self.first_answer(record, stored)
+                known = earlier == record
+        self._check_signature(reading, base)
+        self._check_time(reading)
+        return Candidate(submission, record, len(encode(reading)) + 1, known)
+
+    def find(self, record: bytes) -> StoredRecord | None:
+        """The record as the chain keeps it, or None.
+
+        Raises:
+            LedgerError: the chain does not answer.
+        """
+        try:
+            stored: StoredRecord = evaluate_typed(self._ledger, GetRecord(record))
+        except ContractRefused as error:
+            if error.code == "not-found":
+                return None
+            raise
+        return stored
+
+    def first_answer(self, record: bytes, stored: StoredRecord) -> Recorded:
+        """The answer that a recorded reading got at first."""
+        return Recorded(
+            self._ledger.chain, record, stored.transaction, stored.index, stored.count, repeated=True
+        )
+
+    def _check_form(self, submission: Submission) -> bytes:
+        reading = submission.reading
+        if len(submission.data) > self._max_bytes:
+            raise Refusal("too-large", f"a reading has at most {self._max_bytes} bytes", field="data")
+        try:
+            base = signature_base(self._ledger.chain, reading)
+        except InvalidSignatureBase as error:
+            raise Refusal("malformed", str(error), field=error.field) from error
+        if sha256(submission.data) != reading.content_digest:
+            raise Refusal(
+                "digest-mismatch", "content_digest is not the data's SHA-256", field="content_digest"
+            )
+        return base
+
+    def _check_signature(self, reading: SignedReading, base: bytes) -> None:
+        key = self._directory.signing_key(reading)
+        if key.algorithm != reading.algorithm:
+            raise Refusal("wrong-algorithm", f"the enrolled key is of {key.algorithm}", field="algorithm")
+        try:
+            verify_key(key.spki, key.algorithm, base, reading.signature)
+        except IdentityError as error:
+            if "@" in reading.keyid:
+                # A grant's key may be replaced: the next attempt asks the chain again. A device's never is.
+                self._directory.forget(reading.device)
+            raise Refusal("bad-signature", str(error), field="signature") from error
+
+    def _check_time(self, reading: SignedReading) -> None:
+        ahead = reading.created - self._clock()
+        if abs(ahead) <= self._skew:
+            return
+        # A replay is named as one however old it is.
+        use: NonceUse = evaluate_typed(self._ledger, FindNonce(reading.device, reading.nonce))
+        if use.record:
+            raise Refusal(
+                "replayed-nonce", f"the nonce was used for record {use.record.hex()}", field="nonce"
+            )
+        if ahead < 0:
+            detail = f"signed {-ahead:.0f} s ago; at most {self._skew:.0f} s are taken"
+            raise Refusal("stale", detail, field="created")
+        detail = f"signed {ahead:.0f} s in the future; at most {self._skew:.0f} s are taken"
+        raise Refusal("future", detail, field="created")

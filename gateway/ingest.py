@@ -1,0 +1,413 @@
+"""Group commit: many single readings, few transactions (seed 003, section V.A: Type-I).
+
+Requests check their readings themselves (``gateway.admission``) and queue them. One thread takes what is
+there as a batch, writes its bytes to the store (durable), then its records to the chain in one transaction,
+and answers everybody. While one batch commits the next one gathers, so the busier the gateway is, the larger
+its batches. A reading that is alone never waits for company.
+
+What holds when ``submit`` returns: the bytes are durable in the store and the record is committed on the
+chain. A kill at any instant can only leave bytes that no record names, which do no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from chaincode.api import SubmitBatch
+from gateway.admission import Admission, Candidate, Recorded, Submission
+from gateway.directory import Directory
+from gateway.keybook import KeyBook, KeyUse
+from gateway.metrics import Metrics
+from gateway.problems import PROBLEMS, Refusal
+from gateway.services import Limits
+from ledger.errors import ContractRefused, LedgerError, UnknownOutcome
+from ledger.port import Ledger
+from store import Store, StoreError
+
+__all__ = ["Answer", "Ingest"]
+
+Answer = Recorded | Refusal
+
+_log = logging.getLogger(__name__)
+_ENVELOPE_BYTES: Final = len('{"readings":[]}')
+_PACK_BYTES: Final = 64 * 1024 * 1024  # of readings in one pack: bounds what a batch holds in memory
+_REMEMBERED_NONCES: Final = 65536
+_RETRY_SECONDS: Final = 1
+# Refusals that say that the directory's memory of a device is out of date.
+_DEVICE_CHANGED: Final = frozenset(
+    {"unknown-device", "suspended-device", "retired-device", "unknown-grant", "revoked-grant"}
+    | {"wrong-algorithm", "bad-signature"}
+)
+
+
+@dataclass(eq=False)
+class _Pending:
+    """A candidate in the queue, and everybody who waits for it."""
+
+    candidate: Candidate
+    answer: Future[Recorded] = field(default_factory=Future)
+
+    @property
+    def slot(self) -> tuple[str, str]:
+        reading = self.candidate.submission.reading
+        return reading.device, reading.nonce
+
+    @property
+    def key_use(self) -> KeyUse | None:
+        submission = self.candidate.submission
+        if submission.key is None:
+            return None
+        return KeyUse(submission.reading.device, submission.key, self.candidate.record)
+
+
+def _wait(condition: threading.Condition, seconds: float) -> None:
+    condition.wait(seconds)
+
+
+class Ingest:
+    """Takes readings, answers when they are recorded. Its thread starts with the first reading.
+
+    Args:
+        ledger: the chain.
+        store: where the bytes go.
+        admission: the checks before the queue.
+        directory: told when the contract knows a device otherwise.
+        keys: idempotency keys, written down before the chain is asked.
+        limits: sizes and times.
+        metrics: counters.
+        clock: seconds since 1970 UTC.
+        monotonic: seconds, for lingering and latency.
+        pause: waits on the queue's condition for at most so many seconds while readings are on their way.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: Store,
+        admission: Admission,
+        directory: Directory,
+        keys: KeyBook,
+        limits: Limits,
+        metrics: Metrics,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        pause: Callable[[threading.Condition, float], None] = _wait,
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._admission = admission
+        self._directory = directory
+        self._keys = keys
+        self._limits = limits
+        self._metrics = metrics
+        self._clock = clock
+        self._monotonic = monotonic
+        self._pause = pause
+        self._changed = threading.Condition()
+        self._queue: deque[_Pending] = deque()
+        self._queued_bytes = 0
+        self._arriving = 0
+        """Readings that are being checked and may still join the next batch."""
+        self._slots: dict[tuple[str, str], _Pending] = {}
+        """(device, nonce) of every reading between queue and answer."""
+        self._key_slots: dict[tuple[str, str], bytes] = {}
+        """(device, idempotency key) likewise, to the record."""
+        self._recent: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        """Nonces recorded lately: most replays are answered from here, without the chain."""
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether no new readings are taken."""
+        return self._closing
+
+    def submit(self, submission: Submission) -> Recorded:
+        """Have one reading recorded.
+
+        Returns:
+            When it is committed on the chain and its bytes are durable.
+
+        Raises:
+            Refusal: with the problem; then it is not recorded (but see ``outcome-unknown``).
+        """
+        (answer,) = self.submit_many([submission])
+        if isinstance(answer, Refusal):
+            raise answer
+        return answer
+
+    def submit_many(self, submissions: Sequence[Submission]) -> list[Answer]:
+        """Have readings recorded; each is answered by itself, in order."""
+        with self._changed:
+            self._arriving += len(submissions)
+        arrived = 0
+        waiting: list[_Pending | Answer] = []
+        try:
+            checked = [self._check(submission) for submission in submissions]
+            with self._changed:
+                self._arriving -= len(submissions)
+                arrived = len(submissions)
+                waiting = [self._enqueue(item) if isinstance(item, Candidate) else item for item in checked]
+                self._changed.notify_all()
+        finally:
+            with self._changed:
+                self._arriving -= len(submissions) - arrived
+                self._changed.notify_all()
+        deadline = self._monotonic() + 2 * self._limits.commit_timeout
+        answers = [
+            item if not isinstance(item, _Pending) else self._await(item, deadline) for item in waiting
+        ]
+        for answer in answers:
+            if isinstance(answer, Refusal):
+                self._metrics.answered(answer.problem.slug)
+            else:
+                self._metrics.answered("repeated" if answer.repeated else "recorded")
+        return answers
+
+    def close(self, timeout: float = 30.0) -> None:
+        """Take no more readings, answer those that are here, and stop.
+
+        Args:
+            timeout: seconds to wait for that.
+        """
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join(timeout)
+        self._keys.close()
+
+    # ------------------------------------------------------------------ in the request's thread
+
+    def _check(self, submission: Submission) -> Candidate | Answer:
+        try:
+            return self._admission.admit(submission)
+        except Refusal as refusal:
+            return refusal
+        except LedgerError as error:
+            _log.warning("the chain did not answer a check: %s", error)
+            return _unavailable(error)
+
+    def _enqueue(self, candidate: Candidate) -> _Pending | Answer:
+        """Queue a candidate, or join the same reading that is queued already. The lock is held."""
+        pending = _Pending(candidate)
+        use = pending.key_use
+        if (other := self._slots.get(pending.slot)) is not None:
+            if use is not None and other.candidate.submission == candidate.submission:
+                return other
+            return Refusal("replayed-nonce", "a reading with this nonce is being recorded", field="nonce")
+        if (record := self._recent.get(pending.slot)) is not None:
+            if record == candidate.record and use is not None:
+                # Recorded between this request's check and now: ask again, the key may be its own.
+                again = self._check(candidate.submission)
+                if not isinstance(again, Candidate):
+                    return again
+            return Refusal("replayed-nonce", f"the nonce was used for record {record.hex()}", field="nonce")
+        if use is not None and (use.device, use.key) in self._key_slots:
+            return Refusal(
+                "idempotency-key-reused", "a reading with this key is being recorded", field="Idempotency-Key"
+            )
+        if self._closing:
+            return Refusal("draining", "the gateway is shutting down", retry_after=_RETRY_SECONDS)
+        size = len(candidate.submission.data)
+        if (
+            len(self._queue) >= self._limits.queue_readings
+            or self._queued_bytes + size > self._limits.queue_bytes
+        ):
+            return Refusal(
+                "overloaded", f"{len(self._queue)} readings are waiting", retry_after=_RETRY_SECONDS
+            )
+        self._queue.append(pending)
+        self._queued_bytes += size
+        self._slots[pending.slot] = pending
+        if use is not None:
+            self._key_slots[use.device, use.key] = use.record
+        self._metrics.waiting(len(self._queue))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
+            self._thread.start()
+        return pending
+
+    def _await(self, pending: _Pending, deadline: float) -> Answer:
+        try:
+            return pending.answer.result(max(0.0, deadline - self._monotonic()))
+        except Refusal as refusal:
+            return refusal
+        except FutureTimeout:
+            return _outcome_unknown()
+
+    # ------------------------------------------------------------------ in the committing thread
+
+    def _run(self) -> None:
+        pruned = False
+        while (batch := self._gather()) is not None:
+            try:
+                if not pruned:
+                    self._keys.prune(self._clock())
+                    pruned = True
+                self._commit(batch)
+            except Exception:
+                _log.exception("a batch of %d readings failed", len(batch))
+            finally:
+                # Whatever went wrong: nobody is left waiting, and nothing is claimed.
+                self._settle([(item, _outcome_unknown()) for item in batch if not item.answer.done()])
+
+    def _gather(self) -> list[_Pending] | None:
+        """The next batch: what is queued, after a short wait for readings on their way; None at the end."""
+        with self._changed:
+            while not self._queue:
+                if self._closing and self._arriving == 0:
+                    return None
+                self._changed.wait()
+            until = self._monotonic() + self._limits.linger
+            while (
+                self._arriving > 0
+                and len(self._queue) < self._limits.transaction_readings
+                and (left := until - self._monotonic()) > 0
+            ):
+                self._pause(self._changed, left)
+            return self._take()
+
+    def _take(self) -> list[_Pending]:
+        batch: list[_Pending] = []
+        encoded, stored = _ENVELOPE_BYTES, 0
+        while self._queue and len(batch) < self._limits.transaction_readings:
+            candidate = self._queue[0].candidate
+            encoded += candidate.size
+            stored += len(candidate.submission.data)
+            if batch and (encoded > self._limits.transaction_bytes or stored > _PACK_BYTES):
+                break
+            batch.append(self._queue.popleft())
+            self._queued_bytes -= len(candidate.submission.data)
+        self._metrics.waiting(len(self._queue))
+        return batch
+
+    def _commit(self, batch: list[_Pending]) -> None:
+        started = self._monotonic()
+        try:
+            self._store.put_pack([item.candidate.submission.data for item in batch])
+        except StoreError as error:
+            _log.error("the store does not take a batch: %s", error)
+            refusal = ("store-unavailable", "the store does not take the bytes at present")
+            self._settle([(item, Refusal(*refusal, retry_after=_RETRY_SECONDS)) for item in batch])
+            return
+        self._keys.remember([use for item in batch if (use := item.key_use) is not None], self._clock())
+        remaining = batch
+        while remaining:
+            message = SubmitBatch(tuple(item.candidate.submission.reading for item in remaining))
+            try:
+                transaction = self._ledger.submit(message, timeout=self._limits.commit_timeout).transaction
+            except ContractRefused as error:
+                remaining = self._refuse(remaining, error)
+                continue
+            except UnknownOutcome as error:
+                if not self._was_recorded(error):
+                    self._settle([(item, _outcome_unknown()) for item in remaining])
+                    return
+                transaction = error.transaction
+            except LedgerError as error:
+                _log.warning("the chain does not take a batch: %s", error)
+                self._settle([(item, _unavailable(error)) for item in remaining])
+                return
+            self._metrics.committed(len(remaining), self._monotonic() - started)
+            count = len(remaining)
+            self._settle(
+                [
+                    (item, Recorded(self._ledger.chain, item.candidate.record, transaction, index, count))
+                    for index, item in enumerate(remaining)
+                ]
+            )
+            return
+
+    def _was_recorded(self, error: UnknownOutcome) -> bool:
+        try:
+            status = self._ledger.find(error.transaction) if error.transaction else None
+        except LedgerError:
+            return False
+        return status is not None and status.code == 0
+
+    def _refuse(self, batch: list[_Pending], error: ContractRefused) -> list[_Pending]:
+        """Answer the readings that the contract names; the others, which are to be submitted again."""
+        named = _named(error, len(batch))
+        if not named:
+            _log.error("the chain refuses a batch without naming readings: %s", error)
+            self._settle([(item, _unavailable(error)) for item in batch])
+            return []
+        answers: list[tuple[_Pending, Answer]] = []
+        for index, (code, message) in named.items():
+            item = batch[index]
+            answers.append((item, self._answer_refused(item, code, message)))
+            if code in _DEVICE_CHANGED:
+                self._directory.forget(item.candidate.submission.reading.device)
+        refused = [item for item, answer in answers if isinstance(answer, Refusal)]
+        # A key that stood for this record before may belong to an attempt that is recorded: it stays.
+        self._keys.forget(
+            use for item in refused if not item.candidate.known and (use := item.key_use) is not None
+        )
+        self._settle(answers)
+        return [item for index, item in enumerate(batch) if index not in named]
+
+    def _answer_refused(self, item: _Pending, code: str, message: str) -> Answer:
+        if code == "duplicate-record":
+            # Recorded before this gateway's memory begins. Only the key of that attempt gets its answer.
+            if item.candidate.known:
+                try:
+                    stored = self._admission.find(item.candidate.record)
+                except LedgerError as error:
+                    return _unavailable(error)
+                if stored is not None:
+                    return self._admission.first_answer(item.candidate.record, stored)
+            return Refusal("replayed-nonce", message, field="nonce")
+        return Refusal(code if code in PROBLEMS else "refused-by-contract", message)
+
+    def _settle(self, answers: Sequence[tuple[_Pending, Answer]]) -> None:
+        with self._changed:
+            for item, answer in answers:
+                self._slots.pop(item.slot, None)
+                if (use := item.key_use) is not None:
+                    self._key_slots.pop((use.device, use.key), None)
+                if isinstance(answer, Recorded):
+                    self._recent[item.slot] = answer.record
+                    if len(self._recent) > _REMEMBERED_NONCES:
+                        self._recent.popitem(last=False)
+        for item, answer in answers:
+            if isinstance(answer, Recorded):
+                item.answer.set_result(answer)
+            else:
+                item.answer.set_exception(answer)
+
+
+def _named(error: ContractRefused, count: int) -> dict[int, tuple[str, str]]:
+    """The refused readings of ``BadRecords``: index to code and message; nothing in any other form."""
+    if error.code != "bad-records" or not isinstance(error.details, list):
+        return {}
+    named: dict[int, tuple[str, str]] = {}
+    for entry in error.details:
+        index: Any = entry.get("index") if isinstance(entry, dict) else None
+        if not isinstance(index, int) or not 0 <= index < count:
+            return {}
+        named[index] = (str(entry.get("code")), str(entry.get("message")))
+    return named
+
+
+def _unavailable(error: LedgerError) -> Refusal:
+    if isinstance(error, UnknownOutcome):
+        return _outcome_unknown()
+    return Refusal(
+        "ledger-unavailable", "the chain does not take readings at present", retry_after=_RETRY_SECONDS
+    )
+
+
+def _outcome_unknown() -> Refusal:
+    detail = "send the same reading again with the same Idempotency-Key"
+    return Refusal("outcome-unknown", detail, retry_after=_RETRY_SECONDS)

@@ -1,0 +1,104 @@
+"""The key book: which reading an Idempotency-Key stands for, remembered across restarts.
+
+A key is written down before its reading goes to the chain. The answer itself need not be: it follows from the
+record that the chain keeps. So whatever instant the gateway is killed at, a repeat of the same reading with
+the same key finds either no record (and is recorded) or the record (and gets the first answer).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+__all__ = ["KeyBook", "KeyUse"]
+
+
+@dataclass(frozen=True)
+class KeyUse:
+    """A device's idempotency key and the record that it stands for."""
+
+    device: str
+    key: str
+    record: bytes
+
+
+class KeyBook:
+    """A small SQLite file; opened at first use, safe for threads.
+
+    Args:
+        path: the file; its folder is made when missing.
+        retention: seconds for which a key is remembered.
+    """
+
+    def __init__(self, path: Path, retention: float) -> None:
+        self._path = path
+        self._retention = retention
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def find(self, device: str, key: str) -> bytes | None:
+        """Id of the record that the device's key stands for, or None."""
+        with self._lock:
+            row = (
+                self._open()
+                .execute("SELECT record FROM keys WHERE device = ? AND key = ?", (device, key))
+                .fetchone()
+            )
+        return None if row is None else bytes(row[0])
+
+    def remember(self, uses: Iterable[KeyUse], now: float) -> None:
+        """Write keys down; durable when this returns.
+
+        Args:
+            uses: a key that stood for another record (which never reached the chain) is turned to this one.
+            now: seconds since 1970 UTC.
+        """
+        rows = [(use.device, use.key, use.record, int(now)) for use in uses]
+        if rows:
+            self._write("INSERT OR REPLACE INTO keys (device, key, record, since) VALUES (?, ?, ?, ?)", rows)
+
+    def forget(self, uses: Iterable[KeyUse]) -> None:
+        """Strike out keys whose readings were refused."""
+        rows = [(use.device, use.key, use.record) for use in uses]
+        if rows:
+            self._write("DELETE FROM keys WHERE device = ? AND key = ? AND record = ?", rows)
+
+    def prune(self, now: float) -> None:
+        """Drop keys older than the retention."""
+        self._write("DELETE FROM keys WHERE since < ?", [(int(now - self._retention),)])
+
+    def close(self) -> None:
+        """Let go of the file; it is opened again when used again."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        with self._lock:
+            connection = self._open()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.executemany(statement, rows)
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            connection = sqlite3.connect(
+                self._path, timeout=10.0, isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(files("gateway").joinpath("keybook.sql").read_text("utf-8"))
+            self._connection = connection
+        return self._connection

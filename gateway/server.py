@@ -1,0 +1,96 @@
+"""Serving the gateway by gunicorn: one worker process, many threads.
+
+One worker, because group commit gathers what arrives in one process, and because the counters of ``/metrics``
+are then whole. The parts are made in the worker, after the fork: no SQLite or gRPC handle crosses one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask_openapi.openapi import OpenAPI
+from gunicorn.app.base import BaseApplication
+
+from gateway.app import create_app, runtime_of
+from gateway.services import Services
+
+__all__ = ["serve"]
+
+
+class _Application(BaseApplication):  # type: ignore[misc]  # gunicorn carries no types
+    def __init__(
+        self, factory: Callable[[], Services], settings: dict[str, Any], close: Callable[[Services], None]
+    ) -> None:
+        self._factory = factory
+        self._settings = settings
+        self._close = close
+        self._running: tuple[Services, OpenAPI] | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._settings.items():
+            self.cfg.set(name, value)
+        self.cfg.set("worker_exit", self._worker_exit)
+
+    def load(self) -> OpenAPI:
+        services = self._factory()
+        app = create_app(services)
+        self._running = (services, app)
+        return app
+
+    def _worker_exit(self, _server: Any, _worker: Any) -> None:
+        # The worker has answered its requests (or its grace is over): what still waits is committed now.
+        if self._running is not None:
+            services, app = self._running
+            runtime_of(app).close()
+            self._close(services)
+
+
+def serve(
+    factory: Callable[[], Services],
+    bind: str,
+    *,
+    close: Callable[[Services], None] = lambda services: None,
+    announce: Callable[[str, int], None] = lambda host, port: None,
+    threads: int = 256,
+    grace: int = 30,
+    certificate: str | None = None,
+    key: str | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; then answer what is under way, drain the queue, and return by exit.
+
+    Args:
+        factory: makes the services, in the worker process.
+        bind: ``host:port``; port 0 takes a free one.
+        close: gives the services back, in the worker process.
+        announce: told host and port once the socket listens, in the calling process.
+        threads: requests served at once; each waiting reading holds one.
+        grace: seconds for requests under way after SIGTERM.
+        certificate: PEM file, for TLS.
+        key: PEM file, for TLS.
+    """
+
+    def ready(server: Any) -> None:
+        host, port = server.LISTENERS[0].sock.getsockname()[:2]
+        announce(str(host), int(port))
+
+    settings: dict[str, Any] = {
+        "bind": bind,
+        "workers": 1,
+        "worker_class": "gthread",
+        "threads": threads,
+        "worker_connections": 4 * threads,
+        "preload_app": False,
+        "graceful_timeout": grace,
+        "timeout": 120,
+        "keepalive": 30,
+        "backlog": 1024,
+        "accesslog": None,
+        "loglevel": "warning",
+        "proc_name": "edgeproof-gateway",
+        "when_ready": ready,
+        "certfile": certificate,
+        "keyfile": key,
+    }
+    _Application(factory, settings, close).run()

@@ -1,0 +1,85 @@
+"""What an edge gateway is made of: the parts that ``edgeproof`` hands in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ledger.port import Ledger
+from store import Store
+
+__all__ = ["Limits", "Prover", "Services"]
+
+
+class Prover(Protocol):
+    """Makes proof bundles; ``ledger.proofs.Prover`` is one."""
+
+    def record_bundle(
+        self, chain: str, record_id: bytes, holder: str | None = None, profile: str = "compact"
+    ) -> Any:
+        """The bundle that proves a record.
+
+        Raises:
+            ledger.errors.Pending: not anchored, or not held by the holder, yet.
+            ledger.errors.ContractRefused: the chain holds no such record.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of what the gateway takes; sizes in bytes, times in seconds."""
+
+    reading_bytes: int = 1024 * 1024
+    batch_bytes: int = 16 * 1024 * 1024
+    """Of the body of one batch request."""
+    batch_readings: int = 512
+    """In one batch request."""
+    transaction_readings: int = 512
+    transaction_bytes: int = 256 * 1024
+    """Of the encoded argument of one recording transaction."""
+    queue_readings: int = 4096
+    queue_bytes: int = 256 * 1024 * 1024
+    """Readings that wait for a transaction, beyond which the gateway answers 503."""
+    linger: float = 0.010
+    """How long a batch waits for readings that are being checked; one alone never waits."""
+    skew: float = 60.0
+    """How far a reading's time may lie from the gateway's clock."""
+    device_cache: float = 5.0
+    """How long an enrolled key is taken for current; the contract checks it again."""
+    commit_timeout: float = 30.0
+    key_retention: float = 30 * 24 * 3600.0
+    """How long an idempotency key is remembered."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of one edge gateway. Whoever made them closes them."""
+
+    ledger: Ledger
+    """This edge's chain, with the gateway's identity."""
+    store: Store
+    state: Path
+    """Folder of the gateway's own durable state (idempotency keys); made when missing."""
+    main: Ledger | None = None
+    """The main chain, where the gateway can read it."""
+    prover: Prover | None = None
+    clock: Callable[[], float] = time.time
+    """Seconds since 1970 UTC."""
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def chain(self) -> str:
+        """Id of this edge's chain."""
+        return self.ledger.chain
+
+    @property
+    def chains(self) -> Mapping[str, Ledger]:
+        """Every chain that this gateway can read, by id; its own first."""
+        known = {self.ledger.chain: self.ledger}
+        if self.main is not None:
+            known[self.main.chain] = self.main
+        return known

@@ -1,0 +1,163 @@
+"""An edge gateway for tests: a chain on the embedded ledger, a store, devices, and the application over them.
+
+::
+
+    site = make_site(tmp_path)
+    response = site.post(site.sign(b"21.5"))
+    site.chain.close()
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from chains import TestChain, make_chain
+from flask.testing import FlaskClient
+from flask_openapi.openapi import OpenAPI
+from werkzeug.test import TestResponse
+
+from chaincode.api import Message, Organisation, RegisterOrganisation
+from gateway.app import create_app, runtime_of
+from gateway.client import PreparedReading, ReadingSigner, enrolment
+from gateway.services import Limits, Services
+from identity import KeyPair, Role
+from ledger.port import Ledger, Receipt, call
+from store import FileStore
+
+CHAIN = "edge-a"
+
+
+class CountingLedger:
+    """Hands everything on, and counts the submissions by function."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.submitted: list[Message] = []
+        self.before: Callable[[Message], None] = lambda message: None
+        self.after: Callable[[Message], None] = lambda message: None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    def submit(self, message: Message, *, timeout: float = 30.0) -> Receipt:
+        self.before(message)
+        self.submitted.append(message)
+        receipt = self._ledger.submit(message, timeout=timeout)
+        self.after(message)
+        return receipt
+
+    def count(self, function: str) -> int:
+        return sum(function == message.FUNCTION for message in self.submitted)
+
+
+@dataclass
+class Clock:
+    """The gateway's clock: the real one, shifted."""
+
+    shift: float = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.shift
+
+
+@dataclass
+class Site:
+    """A gateway and everybody around it."""
+
+    chain: TestChain
+    ledger: CountingLedger
+    store: FileStore
+    services: Services
+    app: OpenAPI
+    owner: str
+    owner_key: KeyPair
+    clock: Clock
+    keys: dict[str, KeyPair] = field(default_factory=dict)
+
+    @property
+    def http(self) -> FlaskClient:
+        return self.app.test_client()
+
+    def enrol(self, device: str, algorithm: str = "ed25519") -> KeyPair:
+        key = KeyPair.generate(algorithm)
+        call(self.chain.ledger, enrolment(CHAIN, device, key, self.owner, self.owner_key))
+        self.keys[device] = key
+        return key
+
+    def sign(
+        self,
+        data: bytes,
+        device: str = "sensor-1",
+        *,
+        nonce: str | None = None,
+        key: str | None = None,
+        signer: KeyPair | None = None,
+        gateway: str = "",
+        chain: str = CHAIN,
+        at: float = 0.0,
+        content_type: str = "application/octet-stream",
+    ) -> PreparedReading:
+        """A signed reading; ``at`` shifts its time, ``key`` is the idempotency key."""
+        return ReadingSigner(
+            chain,
+            device,
+            signer or self.keys[device],
+            gateway=gateway,
+            clock=lambda: time.time() + at,
+        ).sign(data, content_type, nonce=nonce, idempotency_key=key or "")
+
+    def post(self, prepared: PreparedReading, **changes: str | None) -> TestResponse:
+        """Send it; ``changes`` replace header fields (None removes one)."""
+        headers = {name: value for name, value in prepared.headers().items() if value}
+        for name, value in changes.items():
+            name = name.replace("_", "-")
+            headers.pop(name, None)
+            if value is not None:
+                headers[name] = value
+        return self.http.post("/v1/readings", data=prepared.data, headers=headers)
+
+    def post_batch(self, *prepared: PreparedReading) -> list[dict[str, Any]]:
+        items = []
+        for one in prepared:
+            item = one.item()
+            if not item["idempotency_key"]:
+                del item["idempotency_key"]
+            items.append(item)
+        response = self.http.post("/v1/readings/batch", json={"readings": items})
+        assert response.status_code == 200, response.get_data()
+        answers: list[dict[str, Any]] = response.get_json()["answers"]
+        return answers
+
+    def restart(self, **changes: Any) -> None:
+        """The same files under a fresh application, as after a restart."""
+        runtime_of(self.app).close()
+        self.services = replace(self.services, **changes)
+        self.app = create_app(self.services)
+
+    def close(self) -> None:
+        runtime_of(self.app).close()
+        self.store.close()
+        self.chain.close()
+
+
+def make_site(tmp_path: Path, *, limits: Limits | None = None, clock: Clock | None = None) -> Site:
+    """A site with one enrolled device, ``sensor-1``."""
+    chain = make_chain(tmp_path, CHAIN)
+    owner, owner_key = chain.organisations[0], KeyPair.generate()
+    call(
+        chain.acting_as(owner, Role.ADMIN),
+        RegisterOrganisation(Organisation(owner, "The owner", owner_key.spki)),
+    )
+    ledger = CountingLedger(chain.acting_as(owner, Role.GATEWAY))
+    store = FileStore(tmp_path / "store")
+    clock = clock or Clock()
+    services = Services(
+        ledger=ledger, store=store, state=tmp_path / "state", clock=clock, limits=limits or Limits()
+    )
+    site = Site(chain, ledger, store, services, create_app(services), owner, owner_key, clock)
+    site.enrol("sensor-1")
+    return site
