@@ -1,4 +1,4 @@
-"""Runs machines in a process: one after the other, in small pieces, until all are finished or told to stop."""
+"""Runs machines in a process, one after the other in small pieces, until all are finished or it must stop."""
 
 from __future__ import annotations
 
