@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -33,6 +32,43 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+
+
+def run_gateway(
+    deployment: Deployment, edge: str, host: str, port: int, certificate: str | None, key: str | None
+) -> None:
+    """Serve one edge's REST interface until SIGTERM or SIGINT."""
+    from gateway.server import serve
+    from gateway.services import Services
+
+    plan = deployment.plan.chain(edge)
+    opened: list[Parts] = []
+
+    def open_services() -> Services:
+        parts = _parts(deployment, f"gateway-{edge}")
+        opened.append(parts)
+        main = deployment.plan.main
+        return Services(
+            ledger=parts.ledger(edge, plan.operator, Role.GATEWAY),
+            store=parts.store(edge),
+            state=parts.folder("keys"),
+            main=parts.ledger(main.chain, main.operator, Role.AUDITOR),
+            prover=parts.prover,
+        )
+
+    def close(_: Services) -> None:
+        for parts in opened:
+            parts.close()
+
+    serve(
+        open_services,
+        f"{host}:{port}",
+        close=close,
+        announce=lambda address, number: print(f"listening on {address}:{number}", flush=True),
+        grace=10,
+        certificate=certificate,
+        key=key,
+    )
 
 
 def run_signer(deployment: Deployment, chain: str, organisation: str) -> None:
@@ -135,7 +171,8 @@ def stop_with_parent() -> None:
     """
 
     def watch() -> None:
-        while sys.stdin.buffer.read(4096):
+        # The descriptor itself: a thread that holds the buffered reader's lock would spoil the shutdown.
+        while os.read(0, 4096):
             pass
         os.kill(os.getpid(), signal.SIGTERM)
         threading.Event().wait(5.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -13,10 +14,10 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def init(
-    deployment: Path = typer.Option(
-        None, "--deployment", help="Folder to make (default: EDGEPROOF_DEPLOYMENT or build/deployment)."
-    ),
-    edges: int = typer.Option(3, "--edges", min=1, max=26, help="Number of edge sites."),
+    deployment: Annotated[
+        Path | None, typer.Option(help="Folder to make (default: EDGEPROOF_DEPLOYMENT or build/deployment).")
+    ] = None,
+    edges: Annotated[int, typer.Option(min=1, max=26, help="Number of edge sites.")] = 3,
 ) -> None:
     """Make a deployment on the embedded ledger: identities, chains, stores, rosters.
 

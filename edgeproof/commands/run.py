@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -13,11 +14,14 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def run(
-    deployment: Path = typer.Option(
-        None, "--deployment", help="Deployment folder (default: EDGEPROOF_DEPLOYMENT or build/deployment)."
-    ),
-    port: int = typer.Option(8440, "--port", help="The first edge's gateway; the others follow."),
-    training: str = typer.Option("", "--run", help="Also start the training peers of this run."),
+    deployment: Annotated[
+        Path | None,
+        typer.Option(help="Deployment folder (default: EDGEPROOF_DEPLOYMENT or build/deployment)."),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=1, max=65500, help="The first edge's gateway; the others follow.")
+    ] = 8440,
+    training: Annotated[str, typer.Option("--run", help="Also start the training peers of this run.")] = "",
 ) -> None:
     """Start every process of a deployment on this machine and keep them running until Ctrl-C."""
     from edgeproof.deployment import Deployment
@@ -35,7 +39,7 @@ def run(
             for spec in training_specs(opened, training):
                 supervisor.start(spec)
         for edge, number in ports.items():
-            typer.echo(f"{edge}: http://127.0.0.1:{number}  (OpenAPI at /openapi)")
+            typer.echo(f"{edge}: http://127.0.0.1:{number}  (OpenAPI at /openapi.json)")
         typer.echo(f"Logs in {opened.state_path('logs')}. Ctrl-C ends everything.")
         while not stop.wait(1.0):
             supervisor.check()

@@ -33,13 +33,17 @@ def gateway(
     edge: EdgeOption,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8440,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    certificate: Annotated[str | None, typer.Option(help="PEM file, for TLS; needs --key.")] = None,
+    key: Annotated[str | None, typer.Option(help="PEM file of the certificate's key.")] = None,
     deployment: DeploymentOption = None,
     with_parent: ParentOption = False,
 ) -> None:
     """The REST service of one edge: takes readings, records them, hands out proofs."""
     from edgeproof import processes
 
-    processes.run_gateway(_open(deployment, with_parent), edge, host, port)
+    if (certificate is None) != (key is None):
+        raise typer.BadParameter("--certificate and --key go together")
+    processes.run_gateway(_open(deployment, with_parent), edge, host, port, certificate, key)
 
 
 @app.command()

@@ -1,0 +1,66 @@
+"""Starting and following training runs of a deployment."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from chaincode.api import GetOutcome, GetRun, Run, State, Subject
+from edgeproof.wiring import Parts
+from identity import Role
+from ledger.errors import ContractRefused
+from ledger.port import evaluate_typed
+from training.recipe import default_recipe
+from training.setup import create_run, plan_run
+
+__all__ = ["accepted_versions", "start_run"]
+
+
+def start_run(
+    parts: Parts, name: str, model: str, rounds: int, *, epochs: int | None, seed: int, deadline: int
+) -> Run:
+    """Create a run over every edge; a run of that name is left as it is and returned.
+
+    Args:
+        parts: of this process.
+        name: of the run.
+        model: ``logistic``, ``mlp`` or ``cnn``.
+        rounds: local updates an edge.
+        epochs: passes over the data a round; the recipe's default when None.
+        seed: of the initial weights and of every shuffle.
+        deadline: seconds since 1970 UTC.
+
+    Raises:
+        InvalidRecipe: this code cannot follow it.
+        LedgerError: main does not take it.
+    """
+    plan = parts.deployment.plan
+    main = parts.ledger(plan.main.chain, plan.main.operator, Role.AGGREGATOR)
+    try:
+        existing: Run = evaluate_typed(main, GetRun(run=name))
+    except ContractRefused as error:
+        if error.code != "not-found":
+            raise
+    else:
+        return existing
+    recipe = default_recipe(model, seed=seed)
+    if epochs is not None:
+        recipe = dataclasses.replace(recipe, epochs=epochs)
+    organisations = {chain.chain: chain.organisations for chain in plan.chains}
+    run = plan_run(name, recipe, rounds, organisations, deadline, parts.store(plan.main.chain))
+    create_run(main, run)
+    return run
+
+
+def accepted_versions(parts: Parts, run: Run) -> int:
+    """How many versions of the run main has accepted so far."""
+    main = parts.readers[parts.deployment.plan.main.chain]
+    for version in range(1, run.rounds + 1):
+        try:
+            outcome = evaluate_typed(main, GetOutcome(Subject.AGGREGATE, run.run, version, 0))
+        except ContractRefused as error:
+            if error.code != "not-found":
+                raise
+            return version - 1
+        if outcome.state is not State.ACCEPTED:
+            return version - 1
+    return run.rounds
