@@ -19,16 +19,14 @@ from identity.errors import IdentityError
 from protocol.blocks import check_linkage, header_hash, parse_block, verify_block_signature
 from protocol.bundle import BlockEvidence
 from protocol.configuration import Configuration, EndorsementPolicy
+from protocol.elements import CHAINCODE
 from protocol.errors import ProtocolError
 from protocol.transactions import Transaction, verify_creator, verify_endorsements
 from protocol.trust import ChainTrust, TrustRoot
 
-__all__ = ["CHAINCODE", "TrustedChain", "TrustedChains", "check_block", "check_transaction"]
+__all__ = ["TrustedChain", "TrustedChains", "check_block", "check_transaction"]
 
 M = TypeVar("M", bound=Message)
-
-CHAINCODE: Final = "edgeproof"
-"""The chaincode that holds the contracts; another one of the channel could answer anything."""
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,8 @@ class Check(StrEnum):
     PENDING = "pending"
     LEDGER = "ledger"
     USAGE = "usage"
+    INTERNAL = "internal"
+    """The verifier itself failed: neither for nor against the evidence."""
 
 
 class AuditError(Exception):

@@ -18,7 +18,7 @@ from chaincode.api import AcceptAnchor, GetAnchor
 from ledger.index import ChainIndex
 from ledger.lookups import ANCHOR
 from ledger.port import Ledger, evaluate_typed
-from ledger.proof_errors import IncompleteEvidence, NotIndexed, Pending
+from ledger.proof_errors import ChainDiverged, NotIndexed, Pending
 from protocol.anchors import SignedStatement
 from protocol.bundle import BatchEvidence, BlockEvidence, Bundle, Holding, ProvenElement, assemble
 from protocol.elements import ElementView, views
@@ -165,7 +165,7 @@ def _own(index: ChainIndex, signed: SignedStatement) -> SignedStatement:
     """See that what another chain accepted is what this chain's blocks say; else no proof would verify."""
     number = signed.statement.number
     if index.statement(number) != signed.statement:
-        raise IncompleteEvidence(
+        raise ChainDiverged(
             f"anchor {number} of {index.chain} as accepted elsewhere is not what its blocks give"
         )
     return signed

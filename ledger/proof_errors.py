@@ -5,7 +5,7 @@
     LedgerError
     ├── Pending              not anchored or not held elsewhere yet: says what is awaited
     ├── NotIndexed           no such element, transaction or anchor in what was read
-    ├── ChainDiverged        the ledger's chain is not the one that was read: rollback or fork
+    ├── ChainDiverged        not the chain that was read, or that others hold anchors of
     ├── IndexDamaged         the index's own file: delete it and it is rebuilt
     └── IncompleteEvidence   the chain holds it, but what a proof of it needs cannot be had
 """
@@ -28,7 +28,7 @@ class NotIndexed(LedgerError):
 
 
 class ChainDiverged(LedgerError):
-    """The ledger's chain is shorter than, or not a continuation of, what was read: rollback or fork."""
+    """The ledger's chain is not the one that was read, or that others hold anchors of: rollback or fork."""
 
 
 class IndexDamaged(LedgerError):

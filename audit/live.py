@@ -1,0 +1,263 @@
+"""Audits over live chains and stores: fetch, then let the pure rules judge.
+
+Nothing that a chain or a store says is believed here; it is gathered into a bundle, or into sightings, and
+goes through the same rules as what a stranger handed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from audit.anchors import AnchorsReport, Sighting, compare
+from audit.errors import Check, Conflict, Inconclusive, Invalid, Unverifiable
+from audit.ports import AuditedSystem
+from audit.spotcheck import Randomness, Recomputation, SpotCheck, Verdict, spot_check
+from chaincode.api import (
+    Attest,
+    GetAnchor,
+    GetCut,
+    GetRecord,
+    GetRun,
+    GetSource,
+    GetStep,
+    Outcome,
+    Run,
+    Step,
+    StoredRecord,
+    Subject,
+)
+from chaincode.payloads import decode_result
+from ledger.errors import ContractRefused, CorruptLedger, LedgerError
+from ledger.lookups import ACCEPTED
+from ledger.port import Ledger, evaluate_typed
+from ledger.proof_errors import ChainDiverged, NotIndexed, Pending
+from protocol.anchors import SignedStatement
+from protocol.bundle import Bundle
+from protocol.commitments import parse_manifest, recipe_digest, step_commitment
+from protocol.encodings import sha256
+from protocol.errors import InvalidBlock, ProtocolError
+from protocol.trust import TrustRoot
+from store.errors import Corrupt, NotFound, StoreError
+from store.port import Store
+
+__all__ = ["audit_anchors", "check_contents", "recompute", "translated"]
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the lower rooms' errors into audit errors.
+
+    Raises:
+        Invalid: a chain that contradicts itself or what others hold of it.
+        Unverifiable: not there, not yet there, or out of reach.
+    """
+    try:
+        yield
+    except Pending as error:
+        raise Unverifiable(Check.PENDING, str(error)) from error
+    except NotIndexed as error:
+        raise Unverifiable(Check.MISSING, str(error)) from error
+    except ChainDiverged as error:
+        raise Invalid(Check.CONFLICT, str(error)) from error
+    except (CorruptLedger, InvalidBlock) as error:
+        raise Invalid(Check.LEDGER, str(error)) from error
+    except ContractRefused as error:
+        check = Check.MISSING if error.code == "not-found" else Check.LEDGER
+        raise Unverifiable(check, str(error)) from error
+    except (LedgerError, StoreError) as error:
+        raise Unverifiable(Check.LEDGER, str(error)) from error
+    except ProtocolError as error:
+        raise Invalid(Check.LEDGER, str(error)) from error
+
+
+def check_contents(system: AuditedSystem, bundle: Bundle) -> int:
+    """Read the bytes of every record of a bundle from the stores and compare their digests.
+
+    Returns:
+        How many were compared.
+
+    Raises:
+        Invalid: other bytes lie in the store than the device signed (check ``content``).
+        Unverifiable: they are not there.
+    """
+    count = 0
+    for batch in bundle.batches:
+        store = system.stores.get(batch.chain)
+        if store is None:
+            raise Unverifiable(Check.CONTENT, f"no store of {batch.chain} is at hand")
+        for shown in batch.leaves:
+            where = f"record {shown.leaf.record.hex()}"
+            _fetch_content(store, shown.leaf.reading.content_digest, where)
+            count += 1
+    return count
+
+
+def audit_anchors(
+    system: AuditedSystem, trust: TrustRoot
+) -> tuple[AnchorsReport, tuple[SignedStatement, ...]]:
+    """Compare what every chain says about itself with what the others accepted.
+
+    Returns:
+        The report, and the newest statement of every chain that carries a quorum's signatures (to remember).
+
+    Raises:
+        AuditError: see ``audit.anchors.compare``.
+    """
+    with translated():
+        sightings = [one for chain in sorted(system.ledgers) for one in _sightings_on(system, chain)]
+    rosters = {one.chain: one.roster for one in trust.chains}
+    report = compare(sightings, rosters)
+    newest: dict[str, SignedStatement] = {}
+    for one in sightings:
+        chain, number = one.key
+        if one.signed.signatures and (chain not in newest or number > newest[chain].statement.number):
+            newest[chain] = one.signed
+    for trusted in trust.chains:
+        for one in sightings:
+            statement = one.signed.statement
+            if one.key == (trusted.chain, trusted.checkpoint.number) and (
+                statement.digest() != trusted.checkpoint.statement
+            ):
+                where = f"{trusted.chain} anchor {statement.number}"
+                raise Conflict(Check.CHECKPOINT, "differs from the trusted checkpoint", (one.signed,), where)
+        held = max(report.heads.get(trusted.chain, {}).values(), default=0)
+        if held < trusted.checkpoint.number:
+            why = f"{held} anchors, but the trust root knows anchor {trusted.checkpoint.number}"
+            raise Invalid(Check.ROLLBACK, why, trusted.chain)
+    return report, tuple(newest[chain] for chain in sorted(newest))
+
+
+def recompute(
+    system: AuditedSystem,
+    run_name: str,
+    sample: int,
+    source: Callable[[], Randomness],
+    progress: Callable[[str], None] = lambda line: None,
+) -> SpotCheck:
+    """Draw accepted steps of a run and recompute them from store and ledger alone.
+
+    Args:
+        system: the deployment.
+        run_name: the run.
+        sample: how many steps.
+        source: gives the draw's randomness; asked once the population is fixed.
+        progress: called with a line before each recomputation.
+
+    Raises:
+        Unverifiable: no such run, or no accepted step.
+        Inconclusive: nothing here can recompute steps.
+        Unusable: more steps asked for than there are.
+    """
+    if system.replayer is None:
+        raise Inconclusive(Check.SPOT_CHECK, "nothing here can recompute steps")
+    with translated():
+        run: Run = evaluate_typed(system.ledgers[system.trust.main], GetRun(run_name))
+        steps = _accepted_steps(system, run)
+    if not steps:
+        raise Unverifiable(Check.PENDING, f"run {run_name} has no accepted step yet")
+
+    def replay(chain: str, step: Step) -> Recomputation:
+        progress(f"{chain} step {step.number}")
+        with translated():
+            return _replay(system, run, chain, step)
+
+    return spot_check(steps, sample, replay, source())
+
+
+# ---------------------------------------------------------------------- anchors
+
+
+def _sightings_on(system: AuditedSystem, holder: str) -> Iterator[Sighting]:
+    """What one chain holds: its own statements, and the ones that it accepted."""
+    ledger, index = system.ledgers[holder], system.indexes[holder]
+    index.sync()
+    threshold = evaluate_typed(ledger, GetSource(holder)).roster.threshold
+    for computed in index.statements():
+        yield Sighting(holder, SignedStatement(computed, ()))
+        status = evaluate_typed(ledger, GetCut(computed.number))
+        for statement in status.statements:
+            # Signatures are stored with the statement that they sign; one alone is under all of them.
+            complete = len(status.statements) == 1 and len(status.signatures) >= threshold
+            signatures = status.signatures[:threshold] if complete else ()
+            yield Sighting(holder, SignedStatement(statement, signatures))
+    for other in sorted(system.ledgers):
+        if other != holder:
+            yield from _accepted_on(ledger, holder, other)
+
+
+def _accepted_on(ledger: Ledger, holder: str, other: str) -> Iterator[Sighting]:
+    try:
+        head: SignedStatement = evaluate_typed(ledger, GetAnchor(other, 0))
+    except ContractRefused:
+        return  # not a source of this chain, or nothing accepted yet
+    for number in range(1, head.statement.number):
+        yield Sighting(holder, evaluate_typed(ledger, GetAnchor(other, number)))
+    yield Sighting(holder, head)
+
+
+# ---------------------------------------------------------------------- recomputing
+
+
+def _accepted_steps(system: AuditedSystem, run: Run) -> list[tuple[str, Step]]:
+    """Every accepted step of the run, by chain and number: the order that the draw counts in."""
+    found = []
+    for roster in run.rosters:
+        if roster.chain == system.trust.main:
+            continue
+        index = system.indexes[roster.chain]
+        index.sync()
+        for number in range(1, run.rounds + 1):
+            elements = index.find_all(ACCEPTED, f"{Subject.STEP.value}/{run.run}/{number}")
+            if elements:
+                outcome: Outcome = decode_result(Attest, index.element(elements[0]).payload)
+                step = evaluate_typed(system.ledgers[roster.chain], GetStep(run.run, number, outcome.attempt))
+                found.append((roster.chain, step))
+    return found
+
+
+def _replay(system: AuditedSystem, run: Run, chain: str, step: Step) -> Recomputation:
+    commitment = step_commitment(
+        step.result, step.parent, step.aggregate, step.data, recipe_digest(run.recipe), step.number, step.run
+    )
+    if commitment != step.commitment:
+        return Recomputation(b"", Verdict.DIFFERS, None)
+    store = system.stores.get(chain)
+    if store is None or system.replayer is None:
+        return Recomputation(b"", Verdict.WITHHELD, None)
+    try:
+        parent = store.get_tree(step.parent)
+        aggregate = _aggregate(system, store, step.aggregate)
+        records = parse_manifest(store.get(step.data))
+        data = [store.get(_content_digest(system.ledgers[chain], record)) for record in records]
+    except (NotFound, Corrupt, ProtocolError):
+        return Recomputation(b"", Verdict.WITHHELD, None)
+    try:
+        claimed: bytes | None = store.get_tree(step.result)
+    except (NotFound, Corrupt):
+        claimed = None
+    return system.replayer.replay(run, step, parent, aggregate, data, claimed)
+
+
+def _aggregate(system: AuditedSystem, store: Store, address: bytes) -> bytes:
+    """M_O from the edge's store, else from main's."""
+    main = system.stores.get(system.trust.main)
+    if main is None or store.has_tree(address):
+        return store.get_tree(address)
+    return main.get_tree(address)
+
+
+def _content_digest(ledger: Ledger, record: bytes) -> bytes:
+    stored: StoredRecord = evaluate_typed(ledger, GetRecord(record))
+    return stored.leaf.reading.content_digest
+
+
+def _fetch_content(store: Store, digest: bytes, where: str) -> None:
+    try:
+        content = store.get(digest)
+    except Corrupt as error:
+        raise Invalid(Check.CONTENT, f"the store holds other bytes: {error}", where) from error
+    except StoreError as error:
+        raise Unverifiable(Check.CONTENT, str(error), where) from error
+    if sha256(content) != digest:
+        raise Invalid(Check.CONTENT, "the store holds other bytes than were signed", where)
