@@ -57,7 +57,7 @@ class StateReader:
         return [(key, (block, position)) for key, block, position in rows]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Waiting:
     """A submission in the queue. ``status`` or ``error`` is set before ``wake``."""
 
@@ -148,23 +148,40 @@ class Committer:
         """Write one block, which holds ``item``, and hand the lead to the next waiting thread."""
         batch: list[_Waiting] = []
         try:
-            batch = self._take()
-            self._commit(batch)
+            with self._database.writing(item.deadline) as connection:
+                batch = (
+                    self._take()
+                )  # with the lock held: whoever came while it was waited for is in the block
+                number, codes = self._write(connection, [entry.prepared for entry in batch])
+            for index, (entry, code) in enumerate(zip(batch, codes, strict=True)):
+                entry.status = TransactionStatus(entry.prepared.identifier, number, index, code)
         except LedgerError as error:
+            batch = batch or self._withdraw(item)
             self._resolve(batch, error)
         finally:
-            for other in batch:
-                if not other.done:  # an exception of another kind, such as an interrupt, went through here
-                    other.error = UnknownOutcome(
-                        "the thread that wrote the block was interrupted",
-                        transaction=other.prepared.identifier,
-                    )
-                if other is not item:
-                    other.wake.set()
-            with self._lock:
+            self._finish(item, batch)
+
+    def _finish(self, item: _Waiting, batch: Sequence[_Waiting]) -> None:
+        with self._lock:
+            if item not in self._queue:  # else an interrupt came before the block: see _abandon
                 self._pass_on()
+        for other in batch:
+            if not other.done:  # an exception of another kind, such as an interrupt, went through the leader
+                other.error = UnknownOutcome(
+                    "the thread that wrote the block was interrupted", transaction=other.prepared.identifier
+                )
+            if other is not item:
+                other.wake.set()
+        with self.committed:
+            self.committed.notify_all()
+
+    def _withdraw(self, item: _Waiting) -> list[_Waiting]:
+        with self._lock:
+            self._queue.remove(item)
+        return [item]
 
     def _take(self) -> list[_Waiting]:
+        """The next block's transactions, in the order of their coming; the leader's own is the first."""
         with self._lock:
             batch = [self._queue.popleft()]
             size = len(batch[0].prepared.envelope)
@@ -175,16 +192,13 @@ class Committer:
                 batch.append(self._queue.popleft())
         return batch
 
-    def _commit(self, batch: Sequence[_Waiting]) -> None:
-        with self._database.writing(max(item.deadline for item in batch)) as connection:
-            number, previous = _tip(connection)
-            codes, writes = _validate(connection, number, [item.prepared for item in batch])
-            block = self._build(number, previous, [item.prepared.envelope for item in batch], codes)
-            _store(connection, block, [item.prepared.identifier for item in batch], codes, writes)
-        with self.committed:
-            self.committed.notify_all()
-        for index, (item, code) in enumerate(zip(batch, codes, strict=True)):
-            item.status = TransactionStatus(item.prepared.identifier, number, index, code)
+    def _write(self, connection: sqlite3.Connection, batch: Sequence[Prepared]) -> tuple[int, bytes]:
+        """One block into the open SQLite transaction; its number and codes."""
+        number, previous = _tip(connection)
+        codes, writes = _validate(connection, number, batch)
+        block = self._build(number, previous, [prepared.envelope for prepared in batch], codes)
+        _store(connection, block, [prepared.identifier for prepared in batch], codes, writes)
+        return number, codes
 
     def _resolve(self, batch: Sequence[_Waiting], cause: LedgerError) -> None:
         """Give every submission of a failed block its outcome; where it is unknown, look it up."""
