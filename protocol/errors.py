@@ -67,7 +67,7 @@ class InvalidBlockSignature(InvalidBlock):
 
 
 class InvalidEnvelope(InvalidBlock):
-    """A transaction that does not hold; ``code`` is the ``TxValidationCode`` that Fabric gives to such a fault."""
+    """A transaction that does not hold; ``code`` is Fabric's ``TxValidationCode`` for such a fault."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
