@@ -196,7 +196,8 @@ class ChainState:
             return ()  # block 0: there is nothing yet that a cut could cover
         for view in seen:
             result = result_of(view, CUT)
-            if result is not None and result.get("number") == self._anchor + 1:
+            number = result.get("number") if result is not None else None
+            if result is not None and number == self._anchor + 1 and number is not True:  # True == 1
                 return (self._state(_latest(result)),)
         return ()
 

@@ -122,7 +122,8 @@ def is_news(view: ElementView, main: bool) -> bool:
     if view.code != VALID:
         return False
     accepted = result_of(view, "interlock:accept")
-    return accepted is None or accepted.get("news") != 0
+    news = accepted.get("news") if accepted is not None else None
+    return news != 0 or news is False  # False == 0
 
 
 def result_of(view: ElementView, function: str) -> dict[str, Any] | None:

@@ -190,6 +190,7 @@ def test_numbers_are_dense_over_blocks():
     [
         cut(2),
         cut(0),
+        cut(True),
         envelope("interlock:cut", payload=b"{}"),
         envelope("interlock:cut", payload=result("interlock:cut", {"number": "1", "latest": []})),
         envelope("interlock:cut", payload=result("interlock:sign", {"number": 1, "latest": []})),

@@ -146,6 +146,8 @@ def test_element_of_hashes_envelope_and_payload():
         ("interlock:rebase", b"{}", 0, False, True),
         ("interlock:accept", accepted(3), 0, False, True),
         ("interlock:accept", accepted(0), 0, False, False),
+        ("interlock:accept", accepted(False), 0, False, True),
+        ("interlock:accept", b"unreadable", 0, False, True),
         ("interlock:accept", accepted(3), 11, False, False),
     ],
 )
