@@ -29,11 +29,19 @@ class Parts(AbstractContextManager["Parts"]):
         deployment: the deployment.
         name: the process's name; its caches lie below ``state/<name>``.
         settings: for the failpoint that tests arm.
+        caches: folder for the process's own files, in place of the deployment's ``state/<name>``.
     """
 
-    def __init__(self, deployment: Deployment, name: str, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        name: str,
+        settings: Settings | None = None,
+        *,
+        caches: Path | None = None,
+    ) -> None:
         self.deployment = deployment
-        self._name = name
+        self._caches = caches or deployment.state_path(name)
         self._stack = ExitStack()
         armed = settings.failpoint if settings is not None else ""
         self._failpoint = Failpoint(armed) if armed else None
@@ -76,9 +84,9 @@ class Parts(AbstractContextManager["Parts"]):
     def index(self, ledger: Ledger) -> ChainIndex:
         """This process's element index of a chain."""
         if ledger.chain not in self._indexes:
-            folder = self.deployment.state_path(self._name)
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            index = ChainIndex(ledger, self.parameters(ledger.chain), folder / f"{ledger.chain}.sqlite")
+            self._caches.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path = self._caches / f"{ledger.chain}.sqlite"
+            index = ChainIndex(ledger, self.parameters(ledger.chain), path)
             self._stack.callback(index.close)
             self._indexes[ledger.chain] = index
         return self._indexes[ledger.chain]
@@ -107,6 +115,6 @@ class Parts(AbstractContextManager["Parts"]):
 
     def folder(self, name: str) -> Path:
         """A private state folder of this process."""
-        folder = self.deployment.state_path(self._name) / name
+        folder = self._caches / name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder

@@ -22,7 +22,9 @@ from protocol.errors import ProtocolError
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Make device keys, enrol devices, submit readings.\n\nExit codes: 0 done, 1 refused, 2 usage, 3 no answer.",
+    help="""Make device keys, enrol devices, submit readings.
+
+    Exit codes: 0 done, 1 refused, 2 usage, 3 no answer.""",
 )
 
 Url = Annotated[str, typer.Option(help="The gateway, for example http://127.0.0.1:8440.")]

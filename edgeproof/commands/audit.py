@@ -1,0 +1,77 @@
+"""``edgeproof audit``, ``bundle`` and ``recompute``: the audit room's commands over a deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from audit.cli import make_apps, make_recompute_app
+
+if TYPE_CHECKING:
+    from audit.ports import AuditedSystem
+    from audit.spotcheck import Recomputation
+    from chaincode.api import Run, Step
+
+__all__ = ["audit_app", "bundle_app", "recompute_app"]
+
+
+class _Replayer:
+    """The audit's ``Replayer`` by training's process of its own, one a step."""
+
+    def replay(
+        self,
+        run: Run,
+        step: Step,
+        parent: bytes,
+        aggregate: bytes,
+        data: Sequence[bytes],
+        claimed: bytes | None,
+    ) -> Recomputation:
+        from audit.errors import Check, Inconclusive
+        from audit.spotcheck import Recomputation, Verdict
+        from training.errors import TrainingError
+        from training.replay_process import SubprocessReplayer
+
+        try:
+            answer = SubprocessReplayer(claimed=lambda _: claimed).replay(run, step, parent, aggregate, data)
+        except TrainingError as error:
+            # A machine that cannot compute says nothing about the step.
+            raise Inconclusive(Check.SPOT_CHECK, str(error)) from error
+        return Recomputation(answer.result, Verdict(answer.verdict.value), answer.environment)
+
+
+@contextmanager
+def _open(folder: Path | None) -> Iterator[AuditedSystem]:
+    import tempfile
+
+    from audit.errors import Check, Unusable
+    from audit.ports import AuditedSystem
+    from edgeproof.deployment import Deployment
+    from edgeproof.errors import DeploymentError
+    from edgeproof.settings import Settings
+    from edgeproof.trust import export_trust
+    from edgeproof.wiring import Parts
+
+    try:
+        deployment = Deployment(folder or Settings.from_environment().deployment)
+    except DeploymentError as error:
+        raise Unusable(Check.USAGE, str(error)) from error
+    # An auditor believes no cache that lies in the audited folder: indexes are built anew beside it.
+    with (
+        tempfile.TemporaryDirectory(prefix="edgeproof-audit-") as scratch,
+        Parts(deployment, "audit", caches=Path(scratch)) as parts,
+    ):
+        yield AuditedSystem(
+            trust=export_trust(parts),
+            ledgers=parts.readers,
+            indexes={chain: parts.index(ledger) for chain, ledger in parts.readers.items()},
+            prover=parts.prover,
+            stores={chain.chain: parts.store(chain.chain) for chain in deployment.plan.chains},
+            replayer=_Replayer(),
+        )
+
+
+audit_app, bundle_app = make_apps(_open)
+recompute_app = make_recompute_app(_open)
