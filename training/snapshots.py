@@ -38,7 +38,7 @@ def encode_snapshot(weights: Weights) -> bytes:
         if not bool(np.isfinite(tensor).all()):
             raise MalformedSnapshot(f"{name} has weights that are not finite")
     # safetensors writes the buffer as it lies in memory: a transposed view would be saved wrongly.
-    ordered = {name: np.ascontiguousarray(weights[name]) for name in sorted(weights)}
+    ordered = {name: np.array(weights[name], order="C") for name in sorted(weights)}
     return bytes(save(ordered))
 
 
