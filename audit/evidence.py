@@ -90,6 +90,32 @@ class Evidence:
         self._blocks = {block.key: block for block in bundle.blocks}
         self._used: dict[str, set[object]] = defaultdict(set)
 
+    # ------------------------------------------------------------------ looking, without using
+
+    def elements(self) -> list[Shown[Any]]:
+        """Every element, by chain and number."""
+        return [self._shown[key] for key in sorted(self._shown)]
+
+    def look_statement(self, chain: str, number: int) -> SignedStatement:
+        """The statement of a chain's anchor.
+
+        Raises:
+            Unverifiable: it is not in the bundle.
+        """
+        return _there(self._statements.get((chain, number)), f"{chain} anchor {number}")
+
+    def look_element(self, chain: str, number: int) -> Shown[Any]:
+        """An element by number.
+
+        Raises:
+            Unverifiable: it is not in the bundle.
+        """
+        return _there(self._shown.get((chain, number)), f"{chain} element {number}")
+
+    def has_leaf(self, chain: str, record: bytes) -> bool:
+        """Whether a record is shown."""
+        return (chain, record) in self._leaves
+
     # ------------------------------------------------------------------ asking
 
     def statement(self, chain: str, number: int) -> SignedStatement:
@@ -99,7 +125,7 @@ class Evidence:
             Unverifiable: it is not in the bundle.
         """
         self._use("statements", (chain, number))
-        return _there(self._statements.get((chain, number)), f"{chain} anchor {number}")
+        return self.look_statement(chain, number)
 
     def element(self, chain: str, number: int) -> Shown[Any]:
         """An element by number; it must be valid on its chain.
@@ -108,8 +134,7 @@ class Evidence:
             Unverifiable: it is not in the bundle.
             Invalid: its code is not 0 (check ``element``).
         """
-        shown = _there(self._shown.get((chain, number)), f"{chain} element {number}")
-        return self._take(shown)
+        return self._take(self.look_element(chain, number))
 
     def find(self, kind: type[Message], chain: str, key: str) -> Shown[Any]:
         """The first element of a chain that a function made, by the key fields of its result.
@@ -184,10 +209,6 @@ class Evidence:
     def used_statements(self) -> list[SignedStatement]:
         """Statements that were asked for, by chain and number."""
         return [self._statements[key] for key in sorted(self._statements) if key in self._used["statements"]]
-
-    def used_blocks(self) -> list[BlockEvidence]:
-        """Blocks that were asked for, by chain and number."""
-        return [self._blocks[key] for key in sorted(self._blocks) if key in self._used["blocks"]]
 
     def check_all_used(self) -> None:
         """Refuse what nothing led to.

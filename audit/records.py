@@ -50,37 +50,38 @@ def check_record(evidence: Evidence, chain: str, record: bytes) -> RecordFacts:
 
     Raises:
         Unverifiable: a part is not in the bundle.
-        Invalid: checks ``record-id``, ``element``, ``device-enrolment``, ``delegation``,
-            ``device-signature``.
+        Invalid: checks ``element``, ``device-enrolment``, ``delegation``, ``device-signature``.
     """
     where = f"record {record.hex()}"
-    # 1. The leaf that the subject names is what its own fields hash to (RFC 9421 base; design "Records").
+    # 1. Its leaf (which ``check_batches`` has checked) and its batch's element.
     batch, shown_leaf = evidence.leaf(chain, record)
     leaf = shown_leaf.leaf
-    with failing(Check.RECORD_ID, ProtocolError, where=where):
-        if record_id(chain, leaf.reading) != leaf.record:
-            raise Invalid(Check.RECORD_ID, "the record id is not the hash of its signature base", where)
-    # 2. The batch's element is a recording transaction.
     carrier = evidence.element(batch.chain, batch.number)
-    if carrier.kind not in (SubmitBatch, SubmitReading):
-        raise Invalid(Check.ELEMENT, f"{carrier.kind.FUNCTION} records no batch", carrier.where)
-    # 3. The device was enrolled before, and the key is its own, or one granted to a gateway for it.
+    # 2. The device was enrolled before, and the key is its own, or one granted to a gateway for it.
     device, key = _key(evidence, chain, leaf, carrier, where)
-    # 4. The signature holds under that key.
+    # 3. The signature holds under that key.
     with failing(Check.DEVICE_SIGNATURE, IdentityError, ProtocolError, where=where):
         verify_reading(chain, leaf.reading, key)
     return _facts(chain, leaf, device)
 
 
 def check_batches(evidence: Evidence) -> None:
-    """Check that every leaf is in the batch that its element recorded (RFC 6962).
+    """Check that every leaf is in the batch that its element recorded, and is what its own fields hash to.
 
     Raises:
-        Invalid: check ``batch-path``.
+        Unverifiable: the element is not in the bundle.
+        Invalid: checks ``element``, ``record-id``, ``batch-path``.
     """
     for batch in evidence.bundle.batches:
-        recorded: BatchRecorded = evidence.element(batch.chain, batch.number).result
         where = f"{batch.chain} batch {batch.number}"
+        carrier = evidence.look_element(batch.chain, batch.number)
+        if carrier.kind not in (SubmitBatch, SubmitReading):
+            raise Invalid(Check.ELEMENT, f"{carrier.kind.FUNCTION} records no batch", carrier.where)
+        for leaf in batch.leaves:
+            with failing(Check.RECORD_ID, ProtocolError, where=where):
+                if record_id(batch.chain, leaf.leaf.reading) != leaf.leaf.record:
+                    raise Invalid(Check.RECORD_ID, "a record id is not the hash of its signature base", where)
+        recorded: BatchRecorded = carrier.result
         if batch.whole:
             _check_whole(batch, recorded, where)
             continue

@@ -12,23 +12,20 @@ endorsers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 from fabric_protos.common import common_pb2
 
 import accumulator
 from accumulator import MembershipInstance
 from accumulator.errors import AccumulatorError, InvalidMembership
-from audit.anchors import check_signatures
 from audit.blocks import TrustedChains, check_block, check_transaction
-from audit.errors import Check, Conflict, Invalid, Unusable, Unverifiable, failing
+from audit.errors import Check, Invalid, Unusable, Unverifiable, failing
 from audit.evidence import Evidence, Shown
 from audit.lineage import LineageFacts, check_lineage
 from audit.records import RecordFacts, check_batches, check_record
-from audit.state import contradicts_order
+from audit.statements import check_statements
 from chaincode.api import AcceptAnchor, AnchorAccepted
 from chaincode.payloads import decode_result
 from protocol.anchors import AnchorStatement, SignedStatement
@@ -101,7 +98,11 @@ def verify_bundle(
 
 
 class _Verification:
-    """One bundle under one trust root."""
+    """One bundle under one trust root.
+
+    Steps 2 to 6 take every part for itself and believe nothing about what it is for; step 7 walks from the
+    subject and uses only parts that stood.
+    """
 
     def __init__(self, bundle: Bundle, trust: TrustRoot) -> None:
         self._bundle: Final = bundle
@@ -109,177 +110,98 @@ class _Verification:
         self._main: Final = trust.main
         self._evidence: Final = Evidence(bundle)
         self._blocks: dict[tuple[str, int], common_pb2.Block] = {}
+        self._held_at: dict[bytes, int] = {}
+        """By digest of a main statement, when another chain accepted it, in seconds."""
 
     def run(self, now: int | None, max_age: int | None) -> Verified:
         bundle, evidence = self._bundle, self._evidence
-        # 2. The subject, and everything that its own rules ask for.
-        facts = self._check_subject()
+        # 2. Statements: quorums, parameters, continuity, checkpoints of the trust root, conflicts.
+        check_statements(bundle.statements, self._chains)
+        # 3. Blocks: linkage to their data, orderers' signatures; tips are the ones that anchors name.
+        self._check_blocks()
+        # 4. Holdings: an endorsed transaction in such a block accepted just this statement.
+        for holding in bundle.holdings:
+            self._check_holding(holding)
+        # 5. Elements: in the range of their anchor and members of its value, all at once (accumulator.md:
+        #    sound batch verification by random exponents); in the full profile also in such a block.
+        self._check_elements()
+        # 6. Batches: leaves are in the batch that their element recorded.
         check_batches(evidence)
-        # 3. Every element used lies in the range of the anchor that it names, up to main.
+        # 7. The subject by its own rules, and from every element used up to another edge.
+        facts = self._check_subject()
         for shown in evidence.used_elements():
-            self._check_place(shown)
-        # 4. Every edge statement used stands on main (Type-II), under one of main's anchors.
+            evidence.statement(shown.proven.chain, shown.proven.anchor)
         for signed in evidence.used_statements():
             if signed.statement.chain != self._main:
                 self._check_on_main(signed.statement)
-        # 5. Every main statement used is held by another edge (Type-III), in a block of its own orderers.
-        times = [
-            (signed.statement.number, self._check_held(signed.statement))
+        held = [
+            self._check_held(signed.statement)
             for signed in evidence.used_statements()
             if signed.statement.chain == self._main
         ]
-        # 6. In the full profile, every element used stands in such a block too.
         if bundle.profile == "full":
             for shown in evidence.used_elements():
-                self._check_envelope(shown)
-        # 7. Nothing else is in the bundle.
+                evidence.block(shown.proven.chain, shown.proven.block)
+        # 8. Nothing else is in the bundle.
         evidence.check_all_used()
-        # 8. Statements: quorums, parameters, continuity, the trust root's checkpoints.
-        self._check_statements(evidence.used_statements())
-        # 9. Memberships, all at once (accumulator.md: sound batch verification by random exponents).
-        self._check_memberships(evidence.used_elements())
-        # 10. Age.
-        if not times:
-            raise Invalid(Check.SUBJECT, "nothing leads to an anchor of main")
-        as_of = max(times)[1]
+        # 9. Age.
+        as_of = held[-1]
         if max_age is not None and now is not None and now - as_of > max_age:
             raise Unverifiable(Check.MAX_AGE, f"the newest anchor is {now - as_of} s old, over {max_age} s")
         return Verified(
             bundle.kind, bundle.chain, bundle.subject, bundle.profile, facts, as_of, bundle.statements
         )
 
-    # ------------------------------------------------------------------ 2. subject
+    # ------------------------------------------------------------------ 3. and 4. blocks
 
-    def _check_subject(self) -> RecordFacts | LineageFacts:
-        bundle = self._bundle
-        self._chains.find(bundle.chain)
-        if bundle.kind == "record":
-            return check_record(self._evidence, bundle.chain, bytes.fromhex(bundle.subject))
-        if bundle.chain != self._main:
-            raise Invalid(Check.SUBJECT, f"a {bundle.kind} stands on {self._main}", bundle.chain)
-        return check_lineage(self._evidence, self._main, bundle.subject, whole=bundle.kind == "model")
+    def _check_blocks(self) -> None:
+        for shown in self._bundle.blocks:
+            block = check_block(shown, self._chains.find(shown.chain))
+            self._blocks[shown.key] = block
+            for signed in self._bundle.statements:
+                statement = signed.statement
+                if (statement.chain, statement.height) != (shown.chain, shown.number + 1):
+                    continue
+                if statement.header_hash != header_hash(block.header):
+                    why = f"anchor {statement.number} names another block {shown.number}"
+                    raise Invalid(Check.ANCHOR_LINKAGE, why, shown.chain)
 
-    # ------------------------------------------------------------------ 3. to 5. the way up
+    def _envelope(self, chain: str, number: int, index: int) -> bytes:
+        """An envelope of a block of the bundle; empty where the block has none at that place."""
+        block = self._blocks.get((chain, number))
+        if block is None:
+            raise Unverifiable(Check.MISSING, f"{chain} block {number} is not in the bundle")
+        envelopes = block.data.data
+        return bytes(envelopes[index]) if index < len(envelopes) else b""
 
-    def _check_place(self, shown: Shown[object]) -> None:
-        proven = shown.proven
-        statement = self._evidence.statement(proven.chain, proven.anchor).statement
-        if not (statement.first <= proven.number <= statement.last and proven.block < statement.height):
-            raise Invalid(Check.ELEMENT, f"lies outside the range of anchor {proven.anchor}", shown.where)
-
-    def _check_on_main(self, statement: AnchorStatement) -> None:
-        shown = self._evidence.find(AcceptAnchor, self._main, f"{statement.chain}/{statement.number}")
-        accepted: AnchorAccepted = shown.result
-        where = f"{statement.chain} anchor {statement.number}"
-        if (accepted.statement, accepted.news) != (statement.digest(), statement.news):
-            raise Invalid(Check.MAIN_ANCHOR, "main accepted another statement than this", where)
-        self._check_place(shown)
-        # Main lists what it held at the cut: at least this anchor (design, "Elements and anchors").
-        cut = self._evidence.statement(self._main, shown.proven.anchor).statement
-        listed = {latest.chain: latest for latest in cut.latest}.get(statement.chain)
-        if listed is None or listed.number < statement.number:
-            raise Invalid(Check.MAIN_ANCHOR, f"main's anchor {cut.number} does not list it", where)
-
-    def _check_held(self, statement: AnchorStatement) -> int:
-        """The claimed time of the transaction that accepted a main statement elsewhere, in seconds."""
-        digest = statement.digest()
-        holding = self._evidence.holding(digest)
-        where = f"holding of {statement.chain} anchor {statement.number}"
-        self._check_holder(holding, where)
-        envelopes = self._block(holding.chain, holding.block).data.data
-        if holding.index >= len(envelopes):
+    def _check_holding(self, holding: Holding) -> None:
+        where = f"holding on {holding.chain} in block {holding.block}"
+        raw = self._envelope(holding.chain, holding.block, holding.index)
+        if not raw:
             raise Invalid(Check.HOLDING_BLOCK, f"the block has no envelope {holding.index}", where)
-        chain = self._chains.find(holding.chain)
-        transaction = check_transaction(bytes(envelopes[holding.index]), chain, where)
+        transaction = check_transaction(raw, self._chains.find(holding.chain), where)
         with failing(Check.HOLDING_BLOCK, EncodingError, where=where):
             if transaction.function != AcceptAnchor.FUNCTION:
                 raise Invalid(Check.HOLDING_BLOCK, "the transaction accepts no anchor", where)
-            message = decode(AcceptAnchor, transaction.argument)
+            statement = decode(AcceptAnchor, transaction.argument).signed.statement
             accepted: AnchorAccepted = decode_result(AcceptAnchor, transaction.payload)
-        if message.signed.statement != statement or accepted.statement != digest:
+        if not holding.statement == accepted.statement == statement.digest():
             raise Invalid(Check.HOLDING_BLOCK, "the transaction accepts another statement", where)
-        return transaction.timestamp_ms // 1000
+        self._held_at[holding.statement] = transaction.timestamp_ms // 1000
 
-    def _check_holder(self, holding: Holding, where: str) -> None:
-        """Another edge than the record's own where the trust root names one; never main for itself."""
-        self._chains.find(holding.chain)
-        edges = self._chains.edges
-        wanted = [edge for edge in edges if edge != self._bundle.chain] or edges
-        if holding.chain not in wanted:
-            raise Invalid(Check.HOLDING_BLOCK, f"{holding.chain} may not hold it for this subject", where)
+    # ------------------------------------------------------------------ 5. elements
 
-    def _block(self, chain: str, number: int) -> common_pb2.Block:
-        key = (chain, number)
-        if key not in self._blocks:
-            trusted = self._chains.find(chain)
-            self._blocks[key] = check_block(self._evidence.block(chain, number), trusted)
-        return self._blocks[key]
-
-    # ------------------------------------------------------------------ 6. full profile
-
-    def _check_envelope(self, shown: Shown[object]) -> None:
-        proven = shown.proven
-        envelopes = self._block(proven.chain, proven.block).data.data
-        raw = bytes(envelopes[proven.index]) if proven.index < len(envelopes) else b""
-        if sha256(raw) != proven.envelope_hash:
-            raise Invalid(Check.ENVELOPE, "the block holds another envelope at its place", shown.where)
-        transaction = check_transaction(raw, self._chains.find(proven.chain), shown.where)
-        if transaction.payload != proven.payload.encode() or transaction.function != shown.kind.FUNCTION:
-            raise Invalid(Check.ENVELOPE, "the envelope carries another answer", shown.where)
-
-    # ------------------------------------------------------------------ 8. statements
-
-    def _check_statements(self, statements: Sequence[SignedStatement]) -> None:
-        digests = {(one.statement.chain, one.statement.number): one.statement.digest() for one in statements}
-        for signed in statements:
-            statement = signed.statement
-            where = f"{statement.chain} anchor {statement.number}"
-            trusted = self._chains.find(statement.chain)
-            check_signatures(signed, trusted.trust.roster, where)
-            _check_form(statement, trusted.parameters, where)
-            checkpoint = trusted.trust.checkpoint
-            if checkpoint.number == statement.number and checkpoint.statement != statement.digest():
-                raise Conflict(
-                    Check.CHECKPOINT,
-                    f"differs from the checkpoint (digest {checkpoint.statement.hex()})",
-                    (signed,),
-                    where,
-                )
-            for latest in statement.latest:
-                if digests.get((latest.chain, latest.number), latest.statement) != latest.statement:
-                    other = self._evidence.statement(latest.chain, latest.number)
-                    raise Conflict(
-                        Check.CONFLICT,
-                        f"lists another statement of {latest.chain} anchor {latest.number}",
-                        (signed, other),
-                        where,
-                    )
-        for before, after in pairwise(statements):
-            _check_continues(before.statement, after.statement)
-        for (chain, number), block in self._blocks.items():
-            self._check_header(chain, number, block, statements)
-
-    def _check_header(
-        self, chain: str, number: int, block: common_pb2.Block, statements: Sequence[SignedStatement]
-    ) -> None:
-        """A block at the tip of an anchor is the very block that the anchor names."""
-        for signed in statements:
-            statement = signed.statement
-            if (statement.chain, statement.height) != (chain, number + 1):
-                continue
-            if statement.header_hash != header_hash(block.header):
-                raise Invalid(
-                    Check.ANCHOR_LINKAGE, f"anchor {statement.number} names another block {number}", chain
-                )
-
-    # ------------------------------------------------------------------ 9. memberships
-
-    def _check_memberships(self, shown: Sequence[Shown[object]]) -> None:
+    def _check_elements(self) -> None:
+        shown = self._evidence.elements()
         instances = []
         for one in shown:
             proven = one.proven
+            statement = self._evidence.look_statement(proven.chain, proven.anchor).statement
+            if not (statement.first <= proven.number <= statement.last and proven.block < statement.height):
+                raise Invalid(Check.ELEMENT, f"lies outside the range of anchor {proven.anchor}", one.where)
+            if self._bundle.profile == "full":
+                self._check_envelope(one)
             parameters = self._chains.find(proven.chain).parameters
-            statement = self._evidence.statement(proven.chain, proven.anchor).statement
             with failing(Check.MEMBERSHIP, AccumulatorError, OverflowError, where=one.where):
                 # rho1 is recomputed from the element, never taken from the prover (accumulator.md, 6).
                 prime = accumulator.check_certificate(proven.element().digest(), proven.offset)
@@ -292,26 +214,52 @@ class _Verification:
             where = ", ".join(shown[position].where for position in error.positions[:5])
             raise Invalid(Check.MEMBERSHIP, "no member of its anchor's accumulator value", where) from error
 
+    def _check_envelope(self, shown: Shown[Any]) -> None:
+        proven = shown.proven
+        raw = self._envelope(proven.chain, proven.block, proven.index)
+        if sha256(raw) != proven.envelope_hash:
+            raise Invalid(Check.ENVELOPE, "the block holds another envelope at its place", shown.where)
+        transaction = check_transaction(raw, self._chains.find(proven.chain), shown.where)
+        if transaction.payload != proven.payload.encode() or transaction.function != shown.kind.FUNCTION:
+            raise Invalid(Check.ENVELOPE, "the envelope carries another answer", shown.where)
 
-def _check_form(statement: AnchorStatement, parameters: accumulator.Parameters, where: str) -> None:
-    if statement.parameters != parameters.digest:
-        raise Invalid(Check.PARAMETERS, "made with other accumulator parameters than the trust root's", where)
-    with failing(Check.PARAMETERS, AccumulatorError, where=where):
-        before = accumulator.decode_value(parameters, statement.value_before)
-        accumulator.decode_value(parameters, statement.value_after)
-    if not 1 <= statement.first <= statement.last or statement.number < 1 or statement.height < 1:
-        raise Invalid(Check.ANCHOR_LINKAGE, "the statement contradicts itself", where)
-    if statement.number == 1 and (statement.first != 1 or before != parameters.generator):
-        raise Invalid(Check.ANCHOR_LINKAGE, "the first anchor does not start from the generator", where)
+    # ------------------------------------------------------------------ 7. the walk
 
+    def _check_subject(self) -> RecordFacts | LineageFacts:
+        bundle = self._bundle
+        self._chains.find(bundle.chain)
+        if bundle.kind == "record":
+            record = bytes.fromhex(bundle.subject)
+            if not self._evidence.has_leaf(bundle.chain, record):
+                raise Invalid(Check.SUBJECT, "the bundle shows another record than it names", bundle.subject)
+            return check_record(self._evidence, bundle.chain, record)
+        if bundle.chain != self._main:
+            raise Invalid(Check.SUBJECT, f"a {bundle.kind} stands on {self._main}", bundle.chain)
+        return check_lineage(self._evidence, self._main, bundle.subject, whole=bundle.kind == "model")
 
-def _check_continues(before: AnchorStatement, after: AnchorStatement) -> None:
-    if before.chain != after.chain:
-        return
-    where = f"{after.chain} anchor {after.number}"
-    if contradicts_order(before, after):
-        raise Invalid(Check.ANCHOR_LINKAGE, f"does not continue anchor {before.number}", where)
-    if after.number == before.number + 1 and after.value_before != before.value_after:
-        raise Invalid(
-            Check.ANCHOR_LINKAGE, f"starts from another value than anchor {before.number} ends", where
-        )
+    def _check_on_main(self, statement: AnchorStatement) -> None:
+        """An edge's statement stands on main (Type-II), under one of main's anchors that lists it."""
+        shown = self._evidence.find(AcceptAnchor, self._main, f"{statement.chain}/{statement.number}")
+        accepted: AnchorAccepted = shown.result
+        where = f"{statement.chain} anchor {statement.number}"
+        if (accepted.statement, accepted.news) != (statement.digest(), statement.news):
+            raise Invalid(Check.MAIN_ANCHOR, "main accepted another statement than this", where)
+        cut = self._evidence.statement(self._main, shown.proven.anchor).statement
+        listed = {latest.chain: latest for latest in cut.latest}.get(statement.chain)
+        if listed is None or listed.number < statement.number:
+            raise Invalid(Check.MAIN_ANCHOR, f"main's anchor {cut.number} does not list it", where)
+
+    def _check_held(self, statement: AnchorStatement) -> int:
+        """A main statement is held elsewhere (Type-III); the claimed time of that, in seconds.
+
+        Elsewhere is another edge than the subject's own where the trust root names one, and never main.
+        """
+        digest = statement.digest()
+        holding = self._evidence.holding(digest)
+        edges = self._chains.edges
+        wanted = [edge for edge in edges if edge != self._bundle.chain] or edges
+        if holding.chain not in wanted:
+            why = f"{holding.chain} may not hold it for this subject"
+            raise Invalid(Check.HOLDING_BLOCK, why, f"{statement.chain} anchor {statement.number}")
+        self._evidence.block(holding.chain, holding.block)
+        return self._held_at[digest]
