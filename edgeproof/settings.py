@@ -21,7 +21,7 @@ class Settings:
     state: Path
     """``XDG_STATE_HOME``/edgeproof: where verifiers keep what they have seen."""
     failpoint: str
-    """``EDGEPROOF_FAILPOINT``: ``name`` or ``name:n``: the process kills itself at the n-th visit (tests)."""
+    """``EDGEPROOF_FAILPOINT``: where the process kills itself (tests; ``edgeproof.faults``)."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:

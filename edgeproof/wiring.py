@@ -10,7 +10,7 @@ from types import TracebackType
 
 from accumulator import Parameters, default_parameters
 from edgeproof.deployment import Deployment
-from edgeproof.faults import Failpoint, FaultyLedger, FaultyStore
+from edgeproof.faults import FaultyLedger, FaultyStore, arm
 from edgeproof.settings import Settings
 from identity import Role
 from ledger.embedded import EmbeddedLedger
@@ -43,8 +43,7 @@ class Parts(AbstractContextManager["Parts"]):
         self.deployment = deployment
         self._caches = caches or deployment.state_path(name)
         self._stack = ExitStack()
-        armed = settings.failpoint if settings is not None else ""
-        self._failpoint = Failpoint(armed) if armed else None
+        self._failpoint = arm(settings.failpoint, name) if settings is not None else None
         self._ledgers: dict[tuple[str, str, Role], Ledger] = {}
         self._indexes: dict[str, ChainIndex] = {}
 
