@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from ledger.port import Ledger
+from protocol.bundle import Bundle
 from store import Store
 
 __all__ = ["Limits", "Prover", "Services"]
@@ -18,13 +19,13 @@ class Prover(Protocol):
     """Makes proof bundles; ``ledger.proofs.Prover`` is one."""
 
     def record_bundle(
-        self, chain: str, record_id: bytes, holder: str | None = None, profile: str = "compact"
-    ) -> Any:
+        self, chain: str, record: bytes, holder: str | None = None, profile: str = "compact"
+    ) -> Bundle:
         """The bundle that proves a record.
 
         Raises:
-            ledger.errors.Pending: not anchored, or not held by the holder, yet.
-            ledger.errors.ContractRefused: the chain holds no such record.
+            ledger.proof_errors.Pending: not anchored, or not held by the holder, yet.
+            ledger.proof_errors.NotIndexed: no such record or chain.
         """
         ...
 

@@ -14,7 +14,8 @@ from gateway.web import answer, endpoint, group
 from ledger.errors import ContractRefused
 from ledger.port import evaluate_typed
 from ledger.proof_errors import IncompleteEvidence, NotIndexed, Pending
-from protocol.encodings import encode, to_json
+from protocol.bundle import serialise_bundle
+from protocol.encodings import to_json
 from store import Corrupt, NotFound
 
 __all__ = ["records"]
@@ -96,7 +97,9 @@ def records(runtime: Runtime) -> APIBlueprint:
         except Pending as error:
             raise Refusal("pending", str(error), retry_after=_PENDING_SECONDS) from error
         except (NotIndexed, IncompleteEvidence) as error:
+            if query.holder is not None:
+                raise Refusal("unknown-chain", str(error), field="holder") from error
             raise Refusal("unknown-record", str(error)) from error
-        return Response(encode(bundle), 200, content_type="application/json")
+        return Response(serialise_bundle(bundle), 200, content_type="application/json")
 
     return api

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_site import CHAIN, Clock, Site, make_site
-from werkzeug.test import TestResponse
+from gateway_site import CHAIN, Clock, Site, check_problem, make_site
 
 from chaincode.api import DeviceStatus, SubmitBatch
 from gateway.app import runtime_of
 from gateway.client import grant, status_change
-from gateway.problems import PROBLEMS
 from gateway.services import Limits
 from identity import KeyPair
 from ledger.port import call
@@ -26,17 +24,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     made = make_site(tmp_path_factory.mktemp("site"))
     yield made
     made.close()
-
-
-def check_problem(response: TestResponse, slug: str) -> dict[str, Any]:
-    """The answer is this very problem, in its form."""
-    assert response.mimetype == "application/problem+json", response.get_data()
-    problem: dict[str, Any] = response.get_json()
-    assert problem["type"] == f"urn:edgeproof:problem:{slug}", problem
-    assert problem["status"] == response.status_code == PROBLEMS[slug][0]
-    assert problem["title"] == PROBLEMS[slug][1]
-    assert problem["detail"]
-    return problem
 
 
 @pytest.mark.parametrize("algorithm", ["ed25519", "ecdsa-p256-sha256"])

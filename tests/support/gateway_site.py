@@ -23,12 +23,24 @@ from werkzeug.test import TestResponse
 from chaincode.api import Message, Organisation, RegisterOrganisation
 from gateway.app import create_app, runtime_of
 from gateway.client import PreparedReading, ReadingSigner, enrolment
+from gateway.problems import PROBLEMS
 from gateway.services import Limits, Services
 from identity import KeyPair, Role
 from ledger.port import Ledger, Receipt, call
 from store import FileStore
 
 CHAIN = "edge-a"
+
+
+def check_problem(response: TestResponse, slug: str) -> dict[str, Any]:
+    """The answer is this very problem, in its form (RFC 9457)."""
+    assert response.mimetype == "application/problem+json", response.get_data()
+    problem: dict[str, Any] = response.get_json()
+    assert problem["type"] == f"urn:edgeproof:problem:{slug}", problem
+    assert problem["status"] == response.status_code == PROBLEMS[slug][0]
+    assert problem["title"] == PROBLEMS[slug][1]
+    assert problem["detail"]
+    return problem
 
 
 class CountingLedger:
