@@ -23,13 +23,13 @@ from fabric_protos.peer import transaction_pb2
 from identity.signers import Signer
 from ledger.embedded.database import Database
 from ledger.embedded.genesis import MAX_MESSAGES, PREFERRED_BLOCK_BYTES
-from ledger.embedded.simulator import Version, state_checksum
+from ledger.embedded.rows import Version, chain_row, find_transaction, state_checksum, state_version
 from ledger.embedded.validation import Prepared, check_reads
-from ledger.errors import CorruptLedger, LedgerError, Unavailable, UnknownOutcome
+from ledger.errors import LedgerError, Unavailable, UnknownOutcome
 from ledger.port import TransactionStatus
 from protocol.blocks import block_signature_bytes, data_hash, header_hash
 
-__all__ = ["Committer", "StateReader", "find_transaction"]
+__all__ = ["Committer", "StateReader"]
 
 _CODE: Final = transaction_pb2.TxValidationCode
 
@@ -42,10 +42,8 @@ class StateReader:
 
     def version(self, key: str) -> Version | None:
         """Who wrote the key last; None where it is absent."""
-        row: Version | None = self._connection.execute(
-            "SELECT block, position FROM state WHERE key = ?", (key,)
-        ).fetchone()
-        return row
+        row = self._connection.execute("SELECT block, position FROM state WHERE key = ?", (key,)).fetchone()
+        return None if row is None else state_version(key, *row)
 
     def versions(self, start: str, end: str, *, closed: bool) -> Iterable[tuple[str, Version]]:
         """Keys from ``start`` to ``end`` (included if ``closed``; empty: no bound) in order."""
@@ -54,7 +52,7 @@ class StateReader:
             f"SELECT key, block, position FROM state WHERE key >= ? {upper} ORDER BY key",  # noqa: S608 - fixed texts
             (start, end) if end else (start,),
         )
-        return [(key, (block, position)) for key, block, position in rows]
+        return [(row[0], state_version(*row)) for row in rows]
 
 
 @dataclass(eq=False)
@@ -194,7 +192,8 @@ class Committer:
 
     def _write(self, connection: sqlite3.Connection, batch: Sequence[Prepared]) -> tuple[int, bytes]:
         """One block into the open SQLite transaction; its number and codes."""
-        number, previous = _tip(connection)
+        tip = chain_row(connection)
+        number, previous = tip.height, tip.header_hash
         codes, writes = _validate(connection, number, batch)
         block = self._build(number, previous, [prepared.envelope for prepared in batch], codes)
         _store(connection, block, [prepared.identifier for prepared in batch], codes, writes)
@@ -232,21 +231,6 @@ class Committer:
             data=common_pb2.BlockData(data=envelopes),
             metadata=common_pb2.BlockMetadata(metadata=slots),
         )
-
-
-def find_transaction(connection: sqlite3.Connection, identifier: str) -> TransactionStatus | None:
-    """What became of a transaction; None where no block holds it."""
-    row = connection.execute(
-        "SELECT block, position, code FROM transactions WHERE id = ?", (identifier,)
-    ).fetchone()
-    return None if row is None else TransactionStatus(identifier, *row)
-
-
-def _tip(connection: sqlite3.Connection) -> tuple[int, bytes]:
-    row = connection.execute("SELECT height, header_hash FROM chain").fetchone()
-    if row is None:
-        raise CorruptLedger("the chain's row is missing")
-    return int(row[0]), bytes(row[1])
 
 
 def _validate(

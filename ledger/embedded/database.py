@@ -184,3 +184,5 @@ class Database:
             yield
         except sqlite3.Error as error:
             raise translated(error, self.path) from error
+        except UnicodeDecodeError as error:  # SQLite's own message quotes what the damaged file holds
+            raise CorruptLedger(f"{self.path} is damaged: it holds text that is none") from error

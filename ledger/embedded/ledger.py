@@ -17,10 +17,11 @@ from fabric_protos.peer import transaction_pb2
 
 from chaincode.api import Message
 from identity.signers import Signer
-from ledger.embedded.committer import Committer, find_transaction
+from ledger.embedded.committer import Committer
 from ledger.embedded.database import Database
 from ledger.embedded.peers import Invoke, Peers
 from ledger.embedded.proposals import CHAINCODE, Proposal, assemble
+from ledger.embedded.rows import chain_row, find_transaction
 from ledger.embedded.storage import create_chain, load_block, load_blocks, open_chain
 from ledger.embedded.validation import prepare
 from ledger.embedded.verification import verify_chain
@@ -203,8 +204,8 @@ class EmbeddedLedger:
     def information(self) -> ChainInformation:
         """As ``ledger.port.Ledger.information``."""
         with self._database.snapshot() as connection:
-            height, header_hash = connection.execute("SELECT height, header_hash FROM chain").fetchone()
-        return ChainInformation(self.chain, height, header_hash)
+            row = chain_row(connection)
+        return ChainInformation(row.name, row.height, row.header_hash)
 
     def wait(self, height: int, timeout: float) -> bool:
         """As ``ledger.port.Ledger.wait``; blocks of other processes are seen within about 20 ms."""

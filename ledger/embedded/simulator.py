@@ -8,30 +8,23 @@ was read of it, up to the last key where it was not read to its end.
 from __future__ import annotations
 
 import sqlite3
-import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from fabric_protos.ledger.rwset import rwset_pb2
 from fabric_protos.ledger.rwset.kvrwset import kv_rwset_pb2
 
+from ledger.embedded.rows import Version, state_value
 from ledger.errors import CorruptLedger
 
-__all__ = ["Simulation", "Version", "state_checksum"]
-
-Version = tuple[int, int]
-"""Block and position of the transaction that wrote a key."""
+__all__ = ["Simulation"]
 
 _GET: Final = "SELECT value, block, position, checksum FROM state WHERE key = ?"
 _RANGE: Final = (
     "SELECT key, value, block, position, checksum FROM state WHERE key >= ? AND key < ? ORDER BY key"
 )
 _RANGE_OPEN: Final = "SELECT key, value, block, position, checksum FROM state WHERE key >= ? ORDER BY key"
-
-
-def state_checksum(key: str, value: bytes, version: Version) -> int:
-    """CRC-32 over a state row."""
-    return zlib.crc32(value, zlib.crc32(f"{key}\x00{version[0]}\x00{version[1]}\x00".encode()))
 
 
 class Simulation:
@@ -48,15 +41,13 @@ class Simulation:
     def get(self, key: str) -> bytes | None:
         """The committed value, or None; the version enters the read set."""
         _check_key(key)
-        row = self._connection.execute(_GET, (key,)).fetchone()
+        with _reading():
+            row = self._connection.execute(_GET, (key,)).fetchone()
         if row is None:
             self._reads[key] = None
             return None
-        value, block, position, checksum = row
-        if checksum != state_checksum(key, value, (block, position)):
-            raise CorruptLedger(f"the state under {key!r} is damaged")
-        self._reads[key] = (block, position)
-        return bytes(value)
+        value, self._reads[key] = state_value(key, *row)
+        return value
 
     def put(self, key: str, value: bytes) -> None:
         """Write at commit.
@@ -77,7 +68,8 @@ class Simulation:
     def range(self, start: str, end: str) -> Iterator[tuple[str, bytes]]:
         """Committed keys with start <= key < end (an empty end: no bound), in order of UTF-8 bytes."""
         query, bounds = (_RANGE, (start, end)) if end else (_RANGE_OPEN, (start,))
-        read = _RangeRead(start, end, self._connection.execute(query, bounds))
+        with _reading():
+            read = _RangeRead(start, end, self._connection.execute(query, bounds))
         self._ranges.append(read)
         return self._follow(read)
 
@@ -106,11 +98,14 @@ class Simulation:
             read.cursor.close()
 
     def _follow(self, read: _RangeRead) -> Iterator[tuple[str, bytes]]:
-        for key, value, block, position, checksum in read.cursor:
-            if checksum != state_checksum(key, value, (block, position)):
-                raise CorruptLedger(f"the state under {key!r} is damaged")
-            read.keys.append((key, (block, position)))
-            yield key, bytes(value)
+        while True:
+            with _reading():
+                row = read.cursor.fetchone()
+            if row is None:
+                break
+            value, version = state_value(*row)
+            read.keys.append((row[0], version))
+            yield row[0], value
         read.exhausted = True
 
 
@@ -129,6 +124,15 @@ class _RangeRead:
             itr_exhausted=self.exhausted,
             raw_reads=kv_rwset_pb2.QueryReads(kv_reads=[_read(key, version) for key, version in self.keys]),
         )
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """A damaged file may answer with text that is none; that is not the contract's fault."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise CorruptLedger("the state is damaged: it holds text that is none") from error
 
 
 def _read(key: str, version: Version | None) -> kv_rwset_pb2.KVRead:

@@ -13,8 +13,9 @@ from typing import Final
 from fabric_protos.common import common_pb2
 
 from ledger.embedded.database import Database, translated
+from ledger.embedded.rows import chain_row, parse_block_row
 from ledger.errors import BlockNotFound, ChainExists, CorruptLedger, Unavailable
-from protocol.blocks import check_linkage, header_hash, parse_block, validation_codes, verify_block_signature
+from protocol.blocks import check_linkage, header_hash, validation_codes, verify_block_signature
 from protocol.configuration import Configuration
 from protocol.errors import InvalidBlock
 
@@ -66,25 +67,20 @@ def open_chain(database: Database) -> Configuration:
         CorruptLedger: something does not hold together.
     """
     with database.snapshot() as connection:
-        row = connection.execute(
-            "SELECT format, name, height, header_hash, configuration FROM chain"
-        ).fetchone()
-        if row is None:
-            raise CorruptLedger(f"{database.path}: the chain's row is missing")
-        file_format, name, height, tip_hash, number = row
-        if file_format != FORMAT:
-            raise CorruptLedger(f"{database.path} has format {file_format}, this program reads {FORMAT}")
+        row = chain_row(connection)
+        if row.format != FORMAT:
+            raise CorruptLedger(f"{database.path} has format {row.format}, this program reads {FORMAT}")
         try:
-            configuration = Configuration.from_block(load_block(connection, number))
-            tip = load_block(connection, height - 1)
-            before = b"" if height == 1 else header_hash(load_block(connection, height - 2).header)
+            configuration = Configuration.from_block(load_block(connection, row.configuration))
+            tip = load_block(connection, row.height - 1)
+            before = b"" if row.height == 1 else header_hash(load_block(connection, row.height - 2).header)
             check_linkage(tip, before)
             validation_codes(tip)
-            if height > 1:
+            if row.height > 1:
                 verify_block_signature(tip, configuration)
         except (InvalidBlock, BlockNotFound) as error:
             raise CorruptLedger(f"{database.path}: {error}") from error
-        if configuration.chain != name or header_hash(tip.header) != tip_hash:
+        if configuration.chain != row.name or header_hash(tip.header) != row.header_hash:
             raise CorruptLedger(f"{database.path}: the chain's row does not fit its blocks")
     return configuration
 
@@ -99,7 +95,7 @@ def load_block(connection: sqlite3.Connection, number: int) -> common_pb2.Block:
     row = connection.execute("SELECT number, digest, raw FROM blocks WHERE number = ?", (number,)).fetchone()
     if row is None:
         raise BlockNotFound(f"there is no block {number}")
-    return _parse(*row)
+    return parse_block_row(*row)
 
 
 def load_blocks(connection: sqlite3.Connection, start: int, count: int) -> list[common_pb2.Block]:
@@ -115,19 +111,7 @@ def load_blocks(connection: sqlite3.Connection, start: int, count: int) -> list[
     for offset, row in enumerate(rows):
         if row[0] != start + offset:
             raise CorruptLedger(f"block {start + offset} is missing")
-    return [_parse(*row) for row in rows]
-
-
-def _parse(number: int, digest: bytes, raw: bytes) -> common_pb2.Block:
-    if hashlib.sha256(raw).digest() != digest:
-        raise CorruptLedger(f"block {number} is damaged: its bytes are not those that were stored")
-    try:
-        block = parse_block(raw)
-    except InvalidBlock as error:
-        raise CorruptLedger(f"block {number} is damaged: {error}") from error
-    if block.header.number != number:
-        raise CorruptLedger(f"block {block.header.number} stands where block {number} should")
-    return block
+    return [parse_block_row(*row) for row in rows]
 
 
 def _check_same(path: Path, genesis: common_pb2.Block) -> None:

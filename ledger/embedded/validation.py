@@ -16,7 +16,7 @@ from fabric_protos.ledger.rwset.kvrwset import kv_rwset_pb2
 from fabric_protos.peer import transaction_pb2
 from google.protobuf.message import DecodeError
 
-from ledger.embedded.simulator import Version
+from ledger.embedded.rows import Version
 from protocol.configuration import Configuration
 from protocol.errors import InvalidEnvelope
 from protocol.transactions import Transaction, verify_creator, verify_endorsements

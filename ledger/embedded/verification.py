@@ -16,7 +16,7 @@ from fabric_protos.peer import transaction_pb2
 
 from ledger.embedded.database import Database
 from ledger.embedded.proposals import CHAINCODE
-from ledger.embedded.simulator import Version, state_checksum
+from ledger.embedded.rows import Version, chain_row, state_checksum, state_value
 from ledger.embedded.storage import load_block
 from ledger.embedded.validation import check_reads, prepare
 from ledger.errors import BlockNotFound, CorruptLedger
@@ -48,24 +48,26 @@ def verify_chain(database: Database) -> ChainInformation:
         CorruptLedger: the first fault, with the block.
     """
     with database.snapshot() as connection:
-        height, tip_hash, name = connection.execute("SELECT height, header_hash, name FROM chain").fetchone()
+        row = chain_row(connection)
         try:
             replay = _Replay(Configuration.from_block(load_block(connection, 0)))
             previous = b""
-            for number in range(height):
+            for number in range(row.height):
                 block = load_block(connection, number)
                 check_linkage(block, previous)
                 replay.take(connection, block)
                 previous = header_hash(block.header)
         except (InvalidBlock, BlockNotFound) as error:
             raise CorruptLedger(str(error)) from error
-        if previous != tip_hash or name != replay.configuration.chain:
+        if previous != row.header_hash or row.name != replay.configuration.chain:
             raise CorruptLedger("the chain's row does not fit its blocks")
-        surplus = connection.execute("SELECT count(*) FROM blocks WHERE number >= ? OR number < 0", (height,))
+        surplus = connection.execute(
+            "SELECT count(*) FROM blocks WHERE number >= ? OR number < 0", (row.height,)
+        )
         if surplus.fetchone()[0]:
-            raise CorruptLedger(f"there are blocks beyond the chain's height {height}")
+            raise CorruptLedger(f"there are blocks beyond the chain's height {row.height}")
         replay.compare(connection)
-    return ChainInformation(name, height, previous)
+    return ChainInformation(row.name, row.height, previous)
 
 
 class _Replay:
@@ -138,13 +140,11 @@ class _Replay:
     def compare(self, connection: sqlite3.Connection) -> None:
         """See that the stored state and index are those that follow from the blocks."""
         count = 0
-        for key, value, number, position, checksum in connection.execute(
-            "SELECT key, value, block, position, checksum FROM state"
-        ):
+        for row in connection.execute("SELECT key, value, block, position, checksum FROM state"):
             count += 1
-            computed = state_checksum(key, value, (number, position))
-            if checksum != computed or self._state.get(key) != ((number, position), computed):
-                raise CorruptLedger(f"the state under {key!r} does not follow from the blocks")
+            _, version = state_value(*row)
+            if self._state.get(row[0]) != (version, row[4]):
+                raise CorruptLedger(f"the state under {row[0]!r} does not follow from the blocks")
         if count != len(self._state):
             raise CorruptLedger("keys are missing in the state")
         stored = {
