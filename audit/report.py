@@ -41,7 +41,12 @@ class Outcome:
 
     def json(self) -> str:
         """One JSON object: verdict, exit_code, and the fields of the verdict."""
-        value = {"verdict": _VERDICTS[self.exit_code], "exit_code": int(self.exit_code), **self.fields}
+        value = {
+            "verdict": _VERDICTS[self.exit_code],
+            "exit_code": int(self.exit_code),
+            "line": self.line,
+            **self.fields,
+        }
         if self.evidence:
             value["evidence"] = [
                 {"digest": one.statement.digest().hex(), "signed": to_json(one)} for one in self.evidence

@@ -14,7 +14,7 @@ from ledger.errors import ContractRefused
 from ledger.port import call
 from protocol.anchors import Roster
 
-__all__ = ["make_deployment", "register"]
+__all__ = ["make_deployment", "register", "register_chain"]
 
 
 def make_deployment(root: Path, plan: Plan) -> Deployment:
@@ -47,20 +47,25 @@ def register(deployment: Deployment, parts: Parts) -> None:
 
     May be called again: what is registered already is left as it is.
     """
+    for chain in deployment.plan.chains:
+        register_chain(deployment, parts, chain)
+
+
+def register_chain(deployment: Deployment, parts: Parts, chain: ChainPlan) -> None:
+    """As ``register``, for one chain."""
     plan = deployment.plan
-    for chain in plan.chains:
-        for msp_id in chain.organisations:
-            ledger = parts.ledger(chain.chain, msp_id, Role.ADMIN)
-            owner = deployment.owner_key(msp_id)
-            call(ledger, RegisterOrganisation(Organisation(msp_id, msp_id, owner.spki)))
-        admin = parts.ledger(chain.chain, chain.operator, Role.ADMIN)
-        others = plan.edges if chain == plan.main else (plan.main,)
-        for source in (chain, *others):
-            try:
-                call(admin, RegisterSource(_source(deployment, parts, source)))
-            except ContractRefused as error:
-                if error.code != "already-exists":
-                    raise
+    for msp_id in chain.organisations:
+        ledger = parts.ledger(chain.chain, msp_id, Role.ADMIN)
+        owner = deployment.owner_key(msp_id)
+        call(ledger, RegisterOrganisation(Organisation(msp_id, msp_id, owner.spki)))
+    admin = parts.ledger(chain.chain, chain.operator, Role.ADMIN)
+    others = plan.edges if chain == plan.main else (plan.main,)
+    for source in (chain, *others):
+        try:
+            call(admin, RegisterSource(_source(deployment, parts, source)))
+        except ContractRefused as error:
+            if error.code != "already-exists":
+                raise
 
 
 def _source(deployment: Deployment, parts: Parts, chain: ChainPlan) -> Source:

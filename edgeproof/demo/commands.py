@@ -49,7 +49,7 @@ def call_public(arguments: Sequence[str], *, timeout_s: float = 300.0) -> Said:
     if not isinstance(document, dict):
         document = {}
     lines = [line for line in (result.stdout + result.stderr).splitlines() if line.strip()]
-    line = str(document.get("message") or document.get("detail") or (lines[-1] if lines else ""))
+    line = str(document.get("line") or document.get("message") or (lines[-1] if lines else ""))
     return Said(
         command=" ".join((".venv/bin/edgeproof", *arguments)),
         exit_code=result.returncode,

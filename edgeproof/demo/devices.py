@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -75,7 +76,7 @@ def enrol_all(
         ClientError: a gateway refuses or does not answer.
     """
 
-    def enrol(device: DemoDevice) -> None:
+    def enrol(device: DemoDevice, _: threading.Event) -> None:
         owner = deployment.plan.chain(device.edge).organisations[1]
         key = device.key
         client = DeviceClient(urls[device.edge], device.name, key, device.edge)
@@ -111,14 +112,14 @@ def send_all(
     """
     pairs = dict(zip(devices, readings, strict=True))
 
-    def send(device: DemoDevice) -> None:
+    def send(device: DemoDevice, stop: threading.Event) -> None:
         client = DeviceClient(urls[device.edge], device.name, device.key, device.edge)
         signer = ReadingSigner(device.edge, device.name, device.key, clock=time.time)
         items = pairs[device]
         position = device.sent
         progress(position)
         try:
-            while position < len(items):
+            while position < len(items) and not stop.is_set():
                 count = 1 if position == 0 else min(_BATCH, len(items) - position)
                 prepared = [
                     signer.sign(items[number], CONTENT_TYPE, nonce=f"n{number:06d}")
@@ -143,8 +144,14 @@ def _single(client: DeviceClient, prepared: PreparedReading) -> RecordedReading 
         return error
 
 
-def _for_each(devices: Sequence[DemoDevice], action: Callable[[DemoDevice], None]) -> None:
-    with ThreadPoolExecutor(_SENDERS) as pool:
-        futures = [pool.submit(action, device) for device in devices]
+def _for_each(devices: Sequence[DemoDevice], action: Callable[[DemoDevice, threading.Event], None]) -> None:
+    stop = threading.Event()
+    pool = ThreadPoolExecutor(_SENDERS, thread_name_prefix="device")
+    try:
+        futures = [pool.submit(action, device, stop) for device in devices]
         for future in futures:
             future.result()
+    finally:
+        # After a fault or Ctrl-C each device ends with the batch that it is sending.
+        stop.set()
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,397 @@
+"""The demo, phase by phase. Each phase can be stopped at any moment and gone on with."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import secrets
+import socket
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import requests
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from chaincode.api import GetRun, Run
+from edgeproof.demo.attacks import AttackResult, Scene, attacks_on_copies, judge_replay, replay_attack
+from edgeproof.demo.commands import Said, call_public
+from edgeproof.demo.data import DigitsSplit, load_digits_split, readings_of
+from edgeproof.demo.devices import DemoDevice, enrol_all, make_devices, send_all
+from edgeproof.demo.measurements import accuracies, count_chains, recorded, sample_proofs
+from edgeproof.demo.report import ReportData, write_report
+from edgeproof.demo.state import DemoState
+from edgeproof.deployment import Deployment, Plan
+from edgeproof.errors import DemoError
+from edgeproof.fleet import service_specs, training_specs
+from edgeproof.setup import make_deployment
+from edgeproof.supervisor import Supervisor
+from edgeproof.training_runs import accepted_versions, start_run
+from edgeproof.trust import export_trust
+from edgeproof.wiring import Parts
+from ledger.port import evaluate_typed
+from ledger.proof_errors import NotIndexed, Pending
+from protocol.bundle import Bundle, serialise_bundle
+from protocol.trust import serialise_trust
+
+__all__ = ["Demo"]
+
+RUN = "digits"
+_MODEL = "mlp"
+_SAMPLES = 8
+
+
+@dataclass
+class Demo:
+    """One demo in one folder.
+
+    Args:
+        state: folder, parameters and progress.
+        console: for people.
+    """
+
+    state: DemoState
+    console: Console
+    _audits: list[tuple[str, Said]] = field(default_factory=list)
+
+    # ------------------------------------------------------------------ parts
+
+    @property
+    def out(self) -> Path:
+        return self.state.out
+
+    @cached_property
+    def deployment(self) -> Deployment:
+        root = self.out / "deployment"
+        if not Deployment.exists(root):
+            make_deployment(root, Plan.standard(self.state.parameters.edges))
+        return Deployment(root)
+
+    @cached_property
+    def split(self) -> DigitsSplit:
+        return load_digits_split()
+
+    @cached_property
+    def devices(self) -> list[DemoDevice]:
+        return make_devices(self.deployment, self.out / "devices", self.state.parameters.devices)
+
+    # ------------------------------------------------------------------ the whole
+
+    def run(self) -> dict[str, Any]:
+        """Run what is left to do.
+
+        Returns:
+            The summary, as in ``summary.json``.
+        """
+        started = time.monotonic()
+        try:
+            return self._run(started)
+        finally:
+            self.state.spend(time.monotonic() - started)
+
+    def _run(self, started: float) -> dict[str, Any]:
+        parameters = self.state.parameters
+        if self.state.resumed:
+            self._say(f"Going on with the demo in {self.out}")
+        with self._step("A cloud and its edges: identities, chains, stores"):
+            plan = self.deployment.plan
+        if not self.state.is_done("live"):
+            with self.state.phase("live"), self._services() as (supervisor, urls):
+                self._enrol(urls)
+                self._send(urls)
+                self._train(supervisor)
+                self._settle()
+                with self._step("Attack on the running gateway: a replayed reading"):
+                    said = replay_attack(self._scene(urls[self.devices[0].edge]))
+                    _write(self.out / "replay.json", json.dumps(dataclasses.asdict(said)).encode())
+        with self._step("Trust root and proof bundles"):
+            self._export()
+        with self._step("Audits, by public commands in processes of their own"):
+            self._audit()
+        attacks = self._attack()
+        with self._step("Accuracy of every version, and central training"), self._parts("accuracy") as parts:
+            federated, central = accuracies(parts, self._find_run(parts), self.split, parameters.devices)
+        with self._step("Counting, measuring, writing the report"):
+            seconds = self.state.seconds + time.monotonic() - started
+            summary = self._report(attacks, federated, central, seconds)
+        self.state.finish()
+        self._show(summary, plan)
+        return summary
+
+    # ------------------------------------------------------------------ phases
+
+    @contextmanager
+    def _services(self) -> Iterator[tuple[Supervisor, dict[str, str]]]:
+        ports = {edge.chain: _free_port() for edge in self.deployment.plan.edges}
+        urls = {edge: f"http://127.0.0.1:{port}" for edge, port in ports.items()}
+        with Supervisor(self.out / "logs") as supervisor:
+            with self._step("Gateways, anchor signers, relay: each a process of its own"):
+                for spec in service_specs(self.deployment, ports):
+                    supervisor.start(spec)
+                for url in urls.values():
+                    _wait_ready(url, supervisor)
+            # The peers import torch while the devices send.
+            for spec in training_specs(self.deployment, RUN):
+                supervisor.start(spec)
+            yield supervisor, urls
+            with self._step("Ending every process"):
+                supervisor.stop()
+
+    def _enrol(self, urls: dict[str, str]) -> None:
+        if not self.state.is_done("enrolled"):
+            with self.state.phase("enrolled"), self._bar("Enrolling devices", len(self.devices)) as progress:
+                enrol_all(self.deployment, self.devices, urls, progress)
+
+    def _send(self, urls: dict[str, str]) -> None:
+        if not self.state.is_done("sent"):
+            readings = readings_of(self.split, len(self.devices))
+            total = sum(len(part) for part in readings)
+            with self.state.phase("sent"), self._bar("Devices sign and send readings", total) as progress:
+                send_all(self.devices, readings, urls, progress)
+
+    def _train(self, supervisor: Supervisor) -> None:
+        rounds = self.state.parameters.rounds
+        with (
+            self._parts("demo") as parts,
+            self._bar("Training: local updates, attestations, aggregates", rounds) as progress,
+        ):
+            deadline = int(time.time()) + 24 * 3600
+            run = start_run(parts, RUN, _MODEL, rounds, epochs=None, seed=1, deadline=deadline)
+            done = 0
+            while done < rounds:
+                time.sleep(0.2)
+                supervisor.check()
+                now = accepted_versions(parts, run)
+                progress(now - done)
+                done = now
+
+    def _settle(self) -> None:
+        """Wait until everything that happened is anchored on main and held by the edges."""
+        with self._step("Waiting for the last anchors"), self._parts("demo") as parts:
+            end = time.monotonic() + 120
+            while True:
+                with contextlib.suppress(Pending, NotIndexed):
+                    parts.prover.model_bundle(RUN, self.state.parameters.rounds)
+                    for edge in self.deployment.plan.edges:
+                        parts.prover.record_bundle(edge.chain, recorded(parts, edge.chain)[-1][0])
+                    return
+                if time.monotonic() > end:
+                    raise DemoError(f"the last anchors do not come; see the logs in {self.out / 'logs'}")
+                time.sleep(0.3)
+
+    def _export(self) -> None:
+        folder = self.out / "bundles"
+        folder.mkdir(exist_ok=True)
+        rounds = self.state.parameters.rounds
+        with self._parts("demo") as parts:
+            _write(self.out / "trust.json", serialise_trust(export_trust(parts)))
+            for edge in self.deployment.plan.edges[:3]:
+                for number, profile in enumerate(("compact", "full")):
+                    record, _ = secrets.choice(recorded(parts, edge.chain))
+                    bundle = parts.prover.record_bundle(edge.chain, record, profile=profile)
+                    self._write_bundle(f"record-{edge.chain}-{number + 1}-{profile}", bundle)
+            for number in sorted({1, rounds}):
+                self._write_bundle(f"round-{number}", parts.prover.round_bundle(RUN, number))
+            self._write_bundle(f"model-{rounds}", parts.prover.model_bundle(RUN, rounds))
+
+    def _write_bundle(self, name: str, bundle: Bundle) -> None:
+        _write(self.out / "bundles" / f"{name}.json", serialise_bundle(bundle))
+
+    def _audit(self) -> None:
+        edges = self.deployment.plan.edges
+        rounds = self.state.parameters.rounds
+        with self._parts("demo") as parts:
+            record, _ = secrets.choice(recorded(parts, edges[-1].chain))
+        there = ["--deployment", str(self.deployment.root)]
+        trust = ["--trust", str(self.out / "trust.json")]
+        self._audits = [
+            (
+                "a random record of another edge",
+                call_public(
+                    [
+                        *("audit", "record", edges[-1].chain, record.hex()),
+                        *("--holder", edges[0].chain, *trust, *there),
+                    ]
+                ),
+            ),
+            (
+                "the final model's lineage, and every reading's bytes",
+                call_public(["audit", "model", RUN, str(rounds), "--contents", *trust, *there]),
+            ),
+            ("anchors of all chains", call_public(["audit", "anchors", *trust, *there])),
+            ("spot check", call_public(["recompute", RUN, "--sample", "3", *there])),
+        ]
+        for path in sorted((self.out / "bundles").glob("*.json")):
+            self._audits.append((path.stem, call_public(["audit", "bundle", str(path), *trust])))
+        for name, said in self._audits:
+            if said.exit_code != 0:
+                raise DemoError(f"audit of {name} ended with {said.exit_code}: {said.line}\n  {said.command}")
+
+    def _attack(self) -> list[AttackResult]:
+        with self._step("Attacks, each on a copy, each judged by a public command"):
+            replayed = Said(**json.loads((self.out / "replay.json").read_bytes()))
+            return [
+                judge_replay(replayed),
+                *attacks_on_copies(
+                    self._scene(""), lambda name: self.console.print(f"  {name}", style="dim")
+                ),
+            ]
+
+    def _scene(self, url: str) -> Scene:
+        device = self.devices[0]
+        content = readings_of(self.split, len(self.devices))[0][0]
+        with self._parts("demo") as parts:
+            (record,) = [
+                record
+                for record, reading in recorded(parts, device.edge)
+                if (reading.device, reading.nonce) == (device.name, "n000000")
+            ]
+        return Scene(
+            deployment=self.deployment,
+            folder=self.out / "attacks",
+            trust=self.out / "trust.json",
+            bundle=self.out / "bundles" / f"model-{self.state.parameters.rounds}.json",
+            record=(device.edge, record, content),
+            device=device,
+            url=url,
+            run=RUN,
+        )
+
+    def _report(
+        self, attacks: list[AttackResult], federated: list[float], central: float, seconds: float
+    ) -> dict[str, Any]:
+        parameters = self.state.parameters
+        with self._parts("demo") as parts:
+            counts = count_chains(parts)
+            proofs = sample_proofs(parts, (self.out / "trust.json").read_bytes(), _SAMPLES)
+        summary: dict[str, Any] = {
+            "edges": parameters.edges,
+            "devices": parameters.devices,
+            "records": counts.records,
+            "blocks": counts.blocks,
+            "anchors": {"type2": counts.type2, "type3": counts.type3},
+            "rounds": len(federated),
+            "ledger": parameters.ledger,
+            "accuracy": {"federated": federated[-1], "central": central},
+            "attacks": [
+                {"name": one.name, "caught": one.caught, "exit_code": one.said.exit_code} for one in attacks
+            ],
+            "proof": {
+                "bytes": int(statistics.median(sample.size for sample in proofs)),
+                "prove_ms": round(statistics.median(sample.prove_ms for sample in proofs), 3),
+                "verify_ms": round(statistics.median(sample.verify_ms for sample in proofs), 3),
+            },
+            "seconds": round(seconds, 1),
+        }
+        write_report(
+            self.out / "report.html",
+            ReportData(
+                summary=summary,
+                rounds=list(enumerate(federated, start=1)),
+                central=central,
+                anchors=counts.anchor_times,
+                proofs=proofs,
+                audits=[(name, said.command, said.exit_code, said.line) for name, said in self._audits],
+                attacks=[
+                    (one.name, one.what, one.said.command, one.said.exit_code, one.said.line)
+                    for one in attacks
+                ],
+                chains=counts.chains,
+            ),
+        )
+        _write(self.out / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+        return summary
+
+    def _find_run(self, parts: Parts) -> Run:
+        run: Run = evaluate_typed(parts.readers[self.deployment.plan.main.chain], GetRun(RUN))
+        return run
+
+    def _parts(self, name: str) -> Parts:
+        return Parts(self.deployment, name)
+
+    # ------------------------------------------------------------------ speaking to people
+
+    def _say(self, text: str) -> None:
+        self.console.print(text)
+
+    @contextmanager
+    def _step(self, title: str) -> Iterator[None]:
+        started = time.monotonic()
+        with self.console.status(title):
+            yield
+        self.console.print(f"[green]✓[/] {title} [dim]{time.monotonic() - started:.1f} s[/]")
+
+    @contextmanager
+    def _bar(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
+        started = time.monotonic()
+        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task(title, total=total)
+            yield lambda count: progress.advance(task, count)
+        self.console.print(f"[green]✓[/] {title}: {total} [dim]{time.monotonic() - started:.1f} s[/]")
+
+    def _show(self, summary: dict[str, Any], plan: Plan) -> None:
+        table = Table(title="What this run did", show_header=False)
+        table.add_row("chains", ", ".join(chain.chain for chain in plan.chains))
+        table.add_row("devices, records", f"{summary['devices']}, {summary['records']}")
+        table.add_row("blocks", str(summary["blocks"]))
+        anchors = summary["anchors"]
+        table.add_row("anchors", f"{anchors['type2']} Type-II, {anchors['type3']} Type-III")
+        accuracy = summary["accuracy"]
+        table.add_row(
+            f"accuracy after {summary['rounds']} rounds",
+            f"federated {accuracy['federated']:.4f}, central {accuracy['central']:.4f}",
+        )
+        proof = summary["proof"]
+        table.add_row(
+            "one record's proof (median)",
+            f"{proof['bytes']} bytes, made in {proof['prove_ms']:.1f} ms, verified in {proof['verify_ms']:.1f} ms",
+        )
+        for name, said in self._audits:
+            table.add_row(f"audit: {name}", f"exit {said.exit_code}: {said.document.get('verdict', '')}")
+        self.console.print(table)
+        attacks = Table("attack", "caught", "exit", title="Attacks")
+        for attack in summary["attacks"]:
+            caught = "[green]yes[/]" if attack["caught"] else "[red]NO[/]"
+            attacks.add_row(attack["name"], caught, str(attack["exit_code"]))
+        self.console.print(attacks)
+        self.console.print(f"Report: {self.out / 'report.html'}   Summary: {self.out / 'summary.json'}")
+        bundle = sorted((self.out / "bundles").glob("record-*.json"))[0]
+        self.console.print(
+            f"Check it by hand: .venv/bin/edgeproof audit bundle {bundle} --trust {self.out / 'trust.json'}",
+            soft_wrap=True,
+        )
+        self.console.print(f"{summary['seconds']:.0f} s in all.")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_ready(url: str, supervisor: Supervisor, timeout_s: float = 60.0) -> None:
+    end = time.monotonic() + timeout_s
+    while True:
+        supervisor.check()
+        with contextlib.suppress(requests.RequestException):
+            if requests.get(f"{url}/readyz", timeout=5).status_code == 200:
+                return
+        if time.monotonic() > end:
+            raise DemoError(f"the gateway at {url} does not become ready")
+        time.sleep(0.1)
+
+
+def _write(path: Path, raw: bytes) -> None:
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_bytes(raw)
+    temporary.replace(path)
