@@ -114,7 +114,9 @@ class TrainingPeer:
             return Finished(f"{self.organisation} has no part in run {run.run}")
         for number in range(1, run.rounds + 1):
             if self._thorough and (owed := self._owed(run, number)) is not None:
-                return self._attest(run, owed)
+                event = self._attest(run, owed)
+                if not isinstance(event, Waiting):  # a late vote holds up nothing that is due
+                    return event
             if self._view.accepted(_STEP, run.run, number) is None:
                 return self._next(run, number)
         return Finished("all steps are accepted")

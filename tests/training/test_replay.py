@@ -1,0 +1,180 @@
+"""Recomputing a step: equal, within, differs, withheld; in this process tree and in one of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from training_play import ENVIRONMENT, ArithmeticWorker, digits
+
+from chaincode.api import EdgeRoster, Environment, Run, Step
+from training.datasets import decode_readings
+from training.errors import InvalidRecipe, WorkerFailed, WorkerTimeout
+from training.models import initial_weights
+from training.recipe import ABSOLUTE_TOLERANCE, default_recipe
+from training.replay import Verdict, commitment_of, compare, recompute_from_bytes, within_tolerance
+from training.replay_process import SubprocessReplayer
+from training.snapshots import encode_snapshot, initial_snapshot, tree_hash
+from training.tasks import UpdateTask
+
+RECIPE = default_recipe("logistic")
+START = initial_snapshot(RECIPE)
+RUN = Run("run-1", RECIPE, 3, (EdgeRoster("edge-a", ("A", "B"), 2),), tree_hash(START), 2**40)
+READINGS = [*digits(0, 12), b"no digit"]
+DATA = b"\x09" * 32
+ELSEWHERE = Environment("3.12", "2.9", "aarch64", "neon")
+
+
+def _sealed(step: Step) -> Step:
+    return replace(step, commitment=commitment_of(RUN, step))
+
+
+def _step(worker) -> tuple[Step, bytes]:
+    data = decode_readings(RECIPE, (), READINGS)
+    made = worker.update(UpdateTask(RECIPE, "run-1", 1, DATA, START, START, data.features, data.labels))
+    step = Step(
+        run="run-1",
+        number=1,
+        attempt=1,
+        trainer="A",
+        parent=RUN.initial,
+        aggregate=RUN.initial,
+        aggregate_version=0,
+        data=DATA,
+        examples=12,
+        result=tree_hash(made.snapshot),
+        commitment=b"",
+        environment=made.environment,
+    )
+    return _sealed(step), made.snapshot
+
+
+def test_a_genuine_step_is_equal():
+    step, snapshot = _step(ArithmeticWorker())
+    found = recompute_from_bytes(RUN, step, START, START, READINGS, ArithmeticWorker())
+    assert (found.verdict, found.result, found.snapshot) == (Verdict.EQUAL, step.result, snapshot)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"result": b"\x01" * 32}, "bits differ"),
+        ({"examples": 13}, "examples"),
+        ({"parent": b"\x01" * 32}, "snapshot"),
+        ({"aggregate": b"\x01" * 32}, "snapshot"),
+        ({"number": 2}, "bits differ"),
+        ({"data": b"\x01" * 32}, None),
+    ],
+)
+def test_an_altered_step_differs(torch_worker, change, reason):
+    worker = torch_worker
+    step, _ = _step(worker)
+    altered = _sealed(replace(step, **change))
+    found = recompute_from_bytes(RUN, altered, START, START, READINGS, worker)
+    assert found.verdict is Verdict.DIFFERS
+    assert reason is None or reason in found.reason
+
+
+def test_a_commitment_that_does_not_follow_differs():
+    step, _ = _step(ArithmeticWorker())
+    found = recompute_from_bytes(RUN, replace(step, number=2), START, START, READINGS, ArithmeticWorker())
+    assert (found.verdict, found.result) == (Verdict.DIFFERS, b"")
+    assert "commitment" in found.reason
+
+
+@pytest.mark.parametrize("position", [0, 5, 11])
+def test_one_altered_reading_differs(torch_worker, position):
+    step, _ = _step(torch_worker)
+    altered = list(READINGS)
+    reading = json.loads(altered[position])
+    reading["pixels"][20] = (reading["pixels"][20] + 1) % 17
+    altered[position] = json.dumps(reading, sort_keys=True, separators=(",", ":")).encode()
+    found = recompute_from_bytes(RUN, step, START, START, altered, torch_worker)
+    assert (found.verdict, found.result != step.result) == (Verdict.DIFFERS, True)
+
+
+def _off(by: float) -> bytes:
+    return encode_snapshot({n: t + np.float32(by) for n, t in initial_weights(RECIPE).items()})
+
+
+@pytest.mark.parametrize(
+    ("environment", "claimed", "verdict"),
+    [
+        (ENVIRONMENT, _off(1e-5), Verdict.DIFFERS),
+        (ELSEWHERE, _off(1e-5), Verdict.WITHIN),
+        (ELSEWHERE, _off(1e-2), Verdict.DIFFERS),
+        (ELSEWHERE, None, Verdict.WITHHELD),
+        (ELSEWHERE, b"junk", Verdict.DIFFERS),
+        (ELSEWHERE, initial_snapshot(default_recipe("mlp")), Verdict.DIFFERS),
+    ],
+)
+def test_the_tolerance_is_for_other_environments_only(environment, claimed, verdict):
+    result = tree_hash(claimed) if claimed else b"\x01" * 32
+    assert compare(result, environment, claimed, START, ENVIRONMENT).verdict is verdict
+
+
+def test_claimed_weights_must_be_the_claimed_ones():
+    # Close weights handed over for a result that they are not the bytes of.
+    assert compare(b"\x01" * 32, ELSEWHERE, START, START, ENVIRONMENT).verdict is Verdict.WITHHELD
+
+
+def test_the_tolerance_has_an_edge():
+    weights = {"w": np.zeros(3, dtype=np.float32)}
+    inside = {"w": np.asarray([0, 0, ABSOLUTE_TOLERANCE * 0.99], dtype=np.float32)}
+    outside = {"w": np.asarray([0, 0, ABSOLUTE_TOLERANCE * 1.01], dtype=np.float32)}
+    assert within_tolerance(encode_snapshot(inside), encode_snapshot(weights))
+    assert not within_tolerance(encode_snapshot(outside), encode_snapshot(weights))
+
+
+def test_a_recipe_that_this_code_does_not_know_is_no_verdict():
+    step, _ = _step(ArithmeticWorker())
+    unknown = replace(RUN, recipe=replace(RECIPE, code="edgeproof/sgd/v2"))
+    with pytest.raises(InvalidRecipe):
+        recompute_from_bytes(unknown, step, START, START, READINGS, ArithmeticWorker())
+
+
+# ------------------------------------------------------------------ a process of its own
+
+
+def test_a_fresh_process_confirms_and_convicts(torch_worker):
+    step, snapshot = _step(torch_worker)
+    replayer = SubprocessReplayer()
+    genuine = replayer.replay(RUN, step, START, START, READINGS)
+    assert (genuine.verdict, genuine.result, genuine.environment) == (
+        Verdict.EQUAL,
+        tree_hash(snapshot),
+        step.environment,
+    )
+    false = _sealed(replace(step, result=tree_hash(_off(1e-5))))
+    convicted = replayer.replay(RUN, false, START, START, READINGS)
+    assert (convicted.verdict, convicted.result) == (Verdict.DIFFERS, step.result)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"", b"{}", b"[1]", b'{"run":1,"step":2,"parent":"","aggregate":"","data":[],"claimed":null}'],
+)
+def test_a_malformed_request_is_one_line_and_exit_2(request_):
+    done = subprocess.run(
+        [sys.executable, "-m", "training.replay_process"], input=request_, capture_output=True
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert len(done.stderr.splitlines()) == 1
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_process_that_fails_or_hangs_is_typed(tmp_path):
+    step, _ = _step(ArithmeticWorker())
+    unknown = replace(RUN, recipe=replace(RECIPE, code="edgeproof/sgd/v2"))
+    with pytest.raises(WorkerFailed, match="InvalidRecipe"):
+        SubprocessReplayer().replay(unknown, step, START, START, READINGS)
+    for body, error in (("sleep 30", WorkerTimeout), ("echo nonsense", WorkerFailed)):
+        script = tmp_path / "python"
+        script.write_text(f"#!/bin/sh\nexec {body}\n")
+        script.chmod(0o755)
+        with pytest.raises(error):
+            SubprocessReplayer(python=str(script), timeout_s=0.5).replay(RUN, step, START, START, READINGS)
