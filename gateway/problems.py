@@ -57,12 +57,12 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         "unknown-chain": (404, "This gateway does not know the chain"),
         "unknown-anchor": (404, "No such anchor"),
         "unknown-run": (404, "No such run"),
+        "not-provided": (404, "This gateway does not offer it"),
         "pending": (409, "Not anchored yet"),
         "content-missing": (404, "The bytes are not held here"),
         # Faults of ours.
         "content-corrupt": (500, "The bytes held here are damaged"),
         "internal-error": (500, "A fault of the gateway"),
-        "not-provided": (501, "This gateway does not offer it"),
         "overloaded": (503, "Too many readings are waiting"),
         "draining": (503, "The gateway is shutting down"),
         "store-unavailable": (503, "The store does not take the bytes"),
