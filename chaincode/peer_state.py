@@ -24,7 +24,7 @@ _FIRST_SIMPLE_KEY: Final = "\x01"
 
 
 class PeerRefused(ContractError):
-    """The peer answered a state request with ERROR. Its text goes into the log of the peer, not to callers."""
+    """The peer answered a state request with ERROR; its text may quote values and is left in its own log."""
 
     CODE = "peer-refused"
     STATUS = 500
@@ -45,6 +45,7 @@ class Exchange:
         self._channel = channel
         self._transaction = transaction
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.is_open = True
 
     def deliver(self, answer: Any) -> None:
         """Hand in the peer's answer; None when the stream is lost."""
@@ -55,11 +56,14 @@ class Exchange:
 
         Raises:
             PeerRefused: the peer answered ERROR, or with something else than an answer.
-            StreamLost: the stream ended.
+            StreamLost: the stream, or the transaction, has ended.
         """
+        if not self.is_open:
+            raise StreamLost("the transaction is over")
         self._send(Message(type=kind, payload=payload, txid=self._transaction, channel_id=self._channel))
         answer = self._answers.get()
         if answer is None:
+            self.is_open = False
             raise StreamLost("the stream to the peer ended")
         if answer.type != Message.RESPONSE:
             name = Message.Type.Name(answer.type)
@@ -111,7 +115,8 @@ class PeerState:
                 page = self._page(Message.QUERY_STATE_NEXT, following.SerializeToString())
                 is_open = page.has_more
         finally:
-            if is_open:
+            # A generator that is collected late must not ask for what the peer has forgotten.
+            if is_open and self._exchange.is_open:
                 closing = chaincode_shim_pb2.QueryStateClose(id=page.id)
                 self._exchange.ask(Message.QUERY_STATE_CLOSE, closing.SerializeToString())
 
