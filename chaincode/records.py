@@ -29,7 +29,7 @@ from chaincode.devices import device_key, grant_key
 from chaincode.errors import BadRecords, InvalidArgument
 from chaincode.names import check_digest, check_name, is_nonce
 from identity import IdentityError, Role, verify_key
-from protocol.encodings import encode, sha256
+from protocol.encodings import canonical_json, encode, sha256
 from protocol.errors import InvalidSignatureBase
 from protocol.merkle import tree_root
 from protocol.readings import RecordLeaf, SignedReading
@@ -129,11 +129,17 @@ def _record(context: Context, readings: tuple[SignedReading, ...]) -> BatchRecor
             bad.append({"index": index, "code": refused.code, "message": str(refused)})
     if bad:
         raise BadRecords(f"{len(bad)} of {len(readings)} readings are refused", bad)
-    for index, leaf in enumerate(leaves):
-        stored = StoredRecord(leaf, context.transaction_id, index, len(leaves))
-        context.write(record_key(leaf.record), stored)
+    encoded = [encode(leaf) for leaf in leaves]
+    transaction = canonical_json(context.transaction_id)
+    for index, (leaf, raw) in enumerate(zip(leaves, encoded, strict=True)):
+        context.state.put(record_key(leaf.record), _stored(raw, transaction, index, len(leaves)))
         context.write(nonce_key(leaf.reading.device, leaf.reading.nonce), NonceUse(leaf.record))
-    return BatchRecorded(tree_root([encode(leaf) for leaf in leaves]), len(leaves))
+    return BatchRecorded(tree_root(encoded), len(leaves))
+
+
+def _stored(leaf: bytes, transaction: bytes, index: int, count: int) -> bytes:
+    """The canonical form of a ``StoredRecord`` from that of its leaf, which is half the batch's encoding."""
+    return b'{"count":%d,"index":%d,"leaf":%b,"transaction":%b}' % (count, index, leaf, transaction)
 
 
 def _check(

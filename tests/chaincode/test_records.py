@@ -13,6 +13,7 @@ from chaincode.api import (
     GrantDelegation,
     OwnerAuthorisation,
     SetDeviceStatus,
+    StoredRecord,
     SubmitBatch,
     SubmitReading,
 )
@@ -53,7 +54,8 @@ def test_a_batch_is_recorded_under_one_root(people: People) -> None:
     transaction = people.chain.committed[-1].transaction
     for index, leaf in enumerate(leaves):
         stored = people.chain.evaluate(GetRecord(leaf.record))
-        assert (stored.leaf, stored.transaction, stored.index, stored.count) == (leaf, transaction, index, 3)
+        assert stored == StoredRecord(leaf, transaction, index, 3)
+        assert people.chain.world.values[f"record/{leaf.record.hex()}"] == encode(stored)
     assert people.chain.evaluate(FindNonce("camera-2", "n1")).record == leaves[1].record
     assert people.chain.evaluate(FindNonce("camera-2", "n9")).record == b""
 
