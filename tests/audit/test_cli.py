@@ -1,0 +1,408 @@
+"""The commands: one verdict, one line, one exit code; never a traceback."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from audited import FakeReplayer, audited, make_stores, opener_of
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mutations import mutations
+from typer.testing import CliRunner
+from world import MAIN
+
+from audit.cli import make_apps, make_recompute_app
+from audit.errors import AuditError
+from audit.report import internal
+from audit.spotcheck import commit_nonce
+from audit.verifier import read_bundle, read_trust, verify_bundle
+from protocol.bundle import serialise_bundle
+from protocol.encodings import canonical_json
+from protocol.trust import Checkpoint, serialise_trust
+
+ROOT = Path(__file__).parents[2]
+
+
+class Commands:
+    """Both applications over one system."""
+
+    def __init__(self, system):
+        self.audit, self.bundle = make_apps(opener_of(system))
+        self.recompute = make_recompute_app(opener_of(system))
+
+    def run(self, app, *arguments):
+        """Exit code and what was printed."""
+        result = CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=True)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result.exit_code, result.output
+
+
+@pytest.fixture(scope="module")
+def files(world, trust, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "trust.json").write_bytes(serialise_trust(trust))
+    record = world.records["edge-a"][1]
+    (folder / "record.json").write_bytes(serialise_bundle(world.prover.record_bundle("edge-a", record)))
+    (folder / "model.json").write_bytes(serialise_bundle(world.prover.model_bundle("digits", 3)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def system(world, tmp_path_factory):
+    return audited(world, make_stores(world, tmp_path_factory.mktemp("stores")), FakeReplayer())
+
+
+@pytest.fixture
+def commands(system):
+    return Commands(system)
+
+
+def verify(commands, files, name, *more):
+    return commands.run(commands.audit, "bundle", files / name, "--trust", files / "trust.json", *more)
+
+
+# ---------------------------------------------------------------------- bundle
+
+
+def test_a_verified_bundle_says_what_it_shows_and_as_of_when(commands, files):
+    code, output = verify(commands, files, "record.json")
+    assert code == 0
+    assert output.startswith("verified: record ")
+    assert "device meter-1 (owner edge-a-1)" in output
+    assert "as of 20" in output
+    assert output.count("\n") == 1
+    code, output = verify(commands, files, "model.json", "--json")
+    value = json.loads(output)
+    assert (code, value["verdict"], value["exit_code"]) == (0, "verified", 0)
+    assert value["facts"]["rounds"] == 3
+    assert value["facts"]["organisations"][-2:] == ["main-1", "main-2"]
+
+
+def test_an_altered_byte_is_invalid(commands, files, tmp_path):
+    raw = (files / "record.json").read_bytes()
+    at = raw.index(b'"witness":"') + 50
+    (files / "altered.json").write_bytes(
+        raw[:at] + (b"0" if raw[at : at + 1] != b"0" else b"1") + raw[at + 1 :]
+    )
+    code, output = verify(commands, files, "altered.json")
+    assert code == 1
+    assert "membership" in output
+    code, output = verify(commands, files, "altered.json", "--json")
+    value = json.loads(output)
+    assert (value["verdict"], value["exit_code"], value["check"]) == ("invalid", 1, "membership")
+    assert value["where"].startswith("edge-a element ")
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", 1),
+        (b"{", 1),
+        (b"[]", 1),
+        (b"\xff\xfe", 1),
+        (b"[" * 100_000, 1),
+        (b'{"a":1e5}', 1),
+        (b"9" * 9999, 1),
+    ],
+)
+def test_what_is_no_bundle_is_invalid(commands, files, content, code):
+    (files / "garbage.json").write_bytes(content)
+    assert verify(commands, files, "garbage.json")[0] == code
+
+
+def test_missing_or_unusable_files_of_the_caller_are_usage_errors(commands, files, tmp_path):
+    code, output = verify(commands, files, "absent.json")
+    assert (code, "cannot be read" in output) == (2, True)
+    (tmp_path / "trust.json").write_text("{}")
+    code, output = commands.run(
+        commands.audit, "bundle", files / "record.json", "--trust", tmp_path / "trust.json"
+    )
+    assert (code, "check trust" in output) == (2, True)
+    assert commands.run(commands.audit, "bundle", files / "record.json")[0] == 2
+    assert commands.run(commands.audit, "bundle", files, "--trust", files / "trust.json")[0] == 2
+
+
+def test_another_chains_trust_root_is_unverifiable_and_a_strangers_key_untrusted(commands, files, tmp_path):
+    trust = json.loads((files / "trust.json").read_text())
+    unknown = dict(trust, chains=[one for one in trust["chains"] if one["chain"] != "edge-a"])
+    (tmp_path / "unknown.json").write_text(json.dumps(unknown))
+    code, output = commands.run(
+        commands.audit, "bundle", files / "record.json", "--trust", tmp_path / "unknown.json"
+    )
+    assert (code, "does not name this chain" in output) == (3, True)
+    for one in trust["chains"]:
+        if one["chain"] == MAIN:
+            one["roster"]["keys"] = {f"other-{name}": key for name, key in one["roster"]["keys"].items()}
+    (tmp_path / "stranger.json").write_text(json.dumps(trust))
+    code, output = commands.run(
+        commands.audit, "bundle", files / "record.json", "--trust", tmp_path / "stranger.json"
+    )
+    assert (code, "not on the trust root's roster" in output) == (4, True)
+
+
+def test_evidence_that_is_too_old_is_unverifiable(commands, files):
+    assert verify(commands, files, "record.json", "--max-age", "100000")[0] == 0
+    bundle = read_bundle((files / "record.json").read_bytes())
+    trust = read_trust((files / "trust.json").read_bytes())
+    as_of = verify_bundle(bundle, trust).as_of
+    verify_bundle(bundle, trust, now=as_of + 60, max_age=60)
+    with pytest.raises(AuditError) as refusal:
+        verify_bundle(bundle, trust, now=as_of + 61, max_age=60)
+    assert (refusal.value.check.value, refusal.value.exit_code) == ("max-age", 3)
+
+
+def test_the_state_file_remembers_and_refuses_another_history(commands, files, world, tmp_path):
+    from dataclasses import replace
+
+    from audit.state import AuditState, save_state
+    from protocol.anchors import AnchorSignature, SignedStatement
+
+    state = tmp_path / "state.json"
+    for name in ("record.json", "model.json", "record.json"):
+        assert verify(commands, files, name, "--state", state)[0] == 0
+    # The same anchor with another statement, signed by the same keys.
+    bundle = read_bundle((files / "record.json").read_bytes())
+    forged = replace(bundle.statements[0].statement, tree_root=b"\x07" * 32)
+    made = world.chains[forged.chain]
+    from identity.roles import Role
+
+    signatures = tuple(
+        AnchorSignature(name, made.signer(name, Role.ANCHOR_SIGNER).sign(forged.signing_bytes()))
+        for name in sorted(made.organisations)[:2]
+    )
+    save_state(tmp_path / "other.json", AuditState().admit([SignedStatement(forged, signatures)]))
+    code, output = verify(commands, files, "record.json", "--state", tmp_path / "other.json")
+    assert code == 1
+    assert "check conflict" in output
+    assert output.count("signed by edge-a-1: ") == 2
+    code, output = verify(commands, files, "record.json", "--state", tmp_path / "other.json", "--json")
+    evidence = json.loads(output)["evidence"]
+    assert len({one["digest"] for one in evidence}) == 2
+    (tmp_path / "broken.json").write_text("{")
+    assert verify(commands, files, "record.json", "--state", tmp_path / "broken.json")[0] == 2
+
+
+def test_a_checkpoint_with_another_digest_is_a_conflict(commands, files, world, tmp_path):
+    bundle = read_bundle((files / "record.json").read_bytes())
+    right = bundle.statements[0].statement
+    for digest, expected in ((right.digest(), 0), (b"\x01" * 32, 1)):
+        trust = world.trust({right.chain: Checkpoint(right.number, digest)})
+        (tmp_path / "trust.json").write_bytes(serialise_trust(trust))
+        code, output = commands.run(
+            commands.audit, "bundle", files / "record.json", "--trust", tmp_path / "trust.json"
+        )
+        assert code == expected
+    assert "check checkpoint" in output
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_bytes_bring_the_verifier_down(files, trust, data):
+    raw = bytearray((files / "record.json").read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(raw) - 1))
+        match data.draw(st.sampled_from(["set", "cut", "insert"])):
+            case "set":
+                raw[at] = data.draw(st.integers(0, 255))
+            case "cut":
+                del raw[at : at + data.draw(st.integers(1, 40))]
+            case _:
+                raw[at:at] = data.draw(st.binary(min_size=1, max_size=8))
+    if bytes(raw) == (files / "record.json").read_bytes():
+        return
+    with pytest.raises(AuditError):
+        verify_bundle(read_bundle(bytes(raw)), trust)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_two_changes_at_once_are_refused_too(files, trust, data):
+    tree = json.loads((files / "record.json").read_bytes())
+    once = list(mutations(tree))
+    _, _, first = once[data.draw(st.integers(0, len(once) - 1))]
+    twice = list(mutations(first))
+    _, _, second = twice[data.draw(st.integers(0, len(twice) - 1))]
+    if second == tree:
+        return
+    with pytest.raises(AuditError):
+        verify_bundle(read_bundle(canonical_json(second)), trust)
+
+
+def test_a_fault_of_the_verifier_is_no_verdict(monkeypatch, commands, files):
+    def broken(*_, **__):
+        raise KeyError("secret detail")
+
+    monkeypatch.setattr("audit.running.verify_bundle", broken)
+    code, output = verify(commands, files, "record.json")
+    assert (code, output.startswith("inconclusive: the verifier failed with KeyError")) == (5, True)
+    assert "secret" not in output
+    assert internal(ValueError("x")).exit_code == 5
+
+
+_LIGHT = """
+import sys
+from audit.cli import make_apps
+audit, _ = make_apps(lambda folder: None)
+try:
+    audit(["bundle", {bundle!r}, "--trust", {trust!r}], prog_name="audit")
+except SystemExit as end:
+    assert end.code == 0, end.code
+heavy = ["torch", "numpy", "flask", "grpc", "sqlite3", "ledger", "store", "gateway", "training", "edgeproof"]
+print([name for name in heavy if name in sys.modules])
+"""
+
+
+def test_verifying_a_bundle_is_light_and_quick(files):
+    script = _LIGHT.format(bundle=str(files / "record.json"), trust=str(files / "trust.json"))
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        seconds.append(time.perf_counter() - start)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == "[]"
+    assert min(seconds) < 1.0
+
+
+# ---------------------------------------------------------------------- live
+
+
+def test_a_record_is_proved_and_its_bytes_compared(commands, world):
+    record = world.records["edge-b"][2].hex()
+    code, output = commands.run(commands.audit, "record", "edge-b", record, "--full")
+    assert (code, "the bytes of 1 record are what was signed" in output) == (0, True)
+    code, output = commands.run(commands.audit, "record", "edge-b", "ab" * 32)
+    assert (code, "check missing" in output) == (3, True)
+    assert commands.run(commands.audit, "record", "edge-z", record)[0] == 3
+    code, output = commands.run(commands.audit, "record", "edge-b", "nonsense")
+    assert (code, "64 lower-case hex digits" in output) == (2, True)
+
+
+def test_a_record_that_is_not_anchored_yet_is_pending(commands, world):
+    device = world.devices["edge-b", "meter-1"]
+    (record,) = world.submit_contents(device, [b"late"])
+    code, output = commands.run(commands.audit, "record", "edge-b", record.hex())
+    assert (code, "check pending" in output) == (3, True)
+    world.records["edge-b"].remove(record)
+
+
+def test_models_and_rounds_are_proved(commands):
+    code, output = commands.run(commands.audit, "model", "digits", 2, "--contents", "--json")
+    value = json.loads(output)
+    assert (code, value["kind"], value["facts"]["steps"]) == (0, "model", 4)
+    code, output = commands.run(commands.audit, "round", "digits", 3)
+    assert (code, output.startswith("verified: round 3 of run digits: 1 rounds, 2 steps")) == (0, True)
+    assert commands.run(commands.audit, "model", "digits", 9)[0] == 3
+    assert commands.run(commands.audit, "model", "other", 1)[0] == 3
+    assert commands.run(commands.audit, "model", "digits", 0)[0] == 2
+
+
+def test_anchors_are_compared(commands, tmp_path):
+    code, output = commands.run(commands.audit, "anchors", "--json", "--state", tmp_path / "state.json")
+    value = json.loads(output)
+    assert code == 0
+    assert set(value["heads"]) == {"edge-a", "edge-b", "main"}
+    assert (
+        value["heads"]["main"]["edge-a"] == value["heads"]["main"]["edge-b"] == value["heads"]["main"]["main"]
+    )
+    assert commands.run(commands.audit, "anchors", "--state", tmp_path / "state.json")[0] == 0
+
+
+def test_exported_bundles_verify_with_the_file_alone(commands, files, tmp_path, world):
+    record = world.records["edge-a"][0].hex()
+    for arguments in (
+        ("record", "edge-a", record, tmp_path / "a" / "r.json", "--holder", "edge-b"),
+        ("model", "digits", 1, tmp_path / "m.json"),
+        ("round", "digits", 2, tmp_path / "o.json", "--full"),
+    ):
+        code, output = commands.run(commands.bundle, "export", *arguments)
+        assert (code, "wrote" in output) == (0, True), output
+        code, output = commands.run(commands.audit, "bundle", arguments[3], "--trust", files / "trust.json")
+        assert code == 0, output
+    assert commands.run(commands.bundle, "export", "model", "other", 1, tmp_path / "x.json")[0] == 3
+    assert not (tmp_path / "x.json").exists()
+
+
+# ---------------------------------------------------------------------- recompute
+
+
+def with_weights(world, system):
+    """Stores that hold a snapshot under every tree address (stand-ins: the address is no hash of it)."""
+
+    class Trees:
+        def __init__(self, inner):
+            self.inner = inner
+
+        def get(self, address):
+            return self.inner.get(address)
+
+        def get_tree(self, address):
+            return b"weights " + address
+
+        def has_tree(self, address):
+            return True
+
+    return {chain: Trees(store) for chain, store in system.stores.items()}
+
+
+def recomputing(world, system, replayer):
+    return Commands(audited(world, with_weights(world, system), replayer))
+
+
+def test_a_spot_check_states_the_exact_odds(world, system):
+    replayer = FakeReplayer()
+    commands = recomputing(world, system, replayer)
+    code, output = commands.run(commands.audit, "recompute", "digits", "--sample", 2, "--json")
+    value = json.loads(output)
+    assert (code, value["population"], value["sample"]) == (0, 6, 2)
+    assert value["detection"] == {"numerator": 1, "denominator": 3}
+    assert [one["verdict"] for one in value["drawn"]] == ["equal", "equal"]
+    step, parent, aggregate, data, claimed = replayer.asked[0]
+    assert (parent, aggregate) == (b"weights " + step.parent, b"weights " + step.aggregate)
+    assert claimed == b"weights " + step.result
+    edge = value["drawn"][0]["chain"]
+    assert len(data) == step.examples == len(world.records[edge])
+    assert set(data) <= set(world.contents.values())
+    assert commands.run(commands.recompute, "digits", "--sample", 6)[0] == 0
+
+
+def test_a_false_step_is_caught_when_it_is_drawn(world, system):
+    commands = recomputing(world, system, FakeReplayer(lambda step: step.number == 2))
+    code, output = commands.run(commands.audit, "recompute", "digits", "--sample", 6)
+    assert code == 1
+    assert "step 2: the weights do not follow" in output
+    assert "check spot-check" in output
+
+
+def test_withheld_inputs_fail_the_spot_check(world, system):
+    replayer = FakeReplayer()
+    commands = Commands(audited(world, system.stores, replayer))  # no snapshot in any store
+    code, output = commands.run(commands.audit, "recompute", "digits", "--sample", 1)
+    assert (code, "an input is withheld" in output) == (1, True)
+    assert replayer.asked == []
+
+
+def test_a_spot_check_that_cannot_be_made_is_no_verdict(world, system, commands):
+    nobody = Commands(audited(world, system.stores, None))
+    assert nobody.run(nobody.audit, "recompute", "digits")[0] == 5
+    assert commands.run(commands.audit, "recompute", "other")[0] == 3
+    assert commands.run(commands.audit, "recompute", "digits", "--sample", 7)[0] == 2
+    assert commands.run(commands.audit, "recompute", "digits", "--sample", 0)[0] == 2
+
+
+def test_a_public_draw_can_be_repeated_by_anybody(world, system):
+    commands = recomputing(world, system, FakeReplayer())
+    nonce = b"\x05" * 32
+    public = ("--nonce", nonce.hex(), "--commitment", commit_nonce(nonce).hex(), "--block", 3, "--json")
+    outcomes = {commands.run(commands.audit, "recompute", "digits", "--sample", 3, *public)[1] for _ in "12"}
+    assert len(outcomes) == 1
+    other = ("--nonce", nonce.hex(), "--commitment", "00" * 32, "--block", 3)
+    assert commands.run(commands.audit, "recompute", "digits", *other)[0] == 1
+    assert commands.run(commands.audit, "recompute", "digits", "--nonce", nonce.hex())[0] == 2
+    far = ("--nonce", nonce.hex(), "--commitment", commit_nonce(nonce).hex(), "--block", 9999)
+    assert commands.run(commands.audit, "recompute", "digits", *far)[0] == 3
