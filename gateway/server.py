@@ -6,16 +6,42 @@ are then whole. The parts are made in the worker, after the fork: no SQLite or g
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import json
 from collections.abc import Callable
 from typing import Any
 
 from flask_openapi.openapi import OpenAPI
+from gunicorn import util
 from gunicorn.app.base import BaseApplication
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.workers.gthread import ThreadWorker
 
 from gateway.app import create_app, runtime_of
+from gateway.problems import MEDIA_TYPE, Problem
 from gateway.services import Services
 
 __all__ = ["serve"]
+
+
+class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn carries no types
+    """Answers what is not even HTTP with a problem document too (gunicorn would send a page of HTML)."""
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        if not isinstance(exc, ParseException):
+            super().handle_error(req, client, addr, exc)
+            return
+        status = {LimitRequestLine: 414, LimitRequestHeaders: 431}.get(type(exc), 400)
+        problem = Problem("bad-request", f"not an HTTP request: {exc}"[:200], status=status)
+        body = (json.dumps(problem.to_json()) + "\n").encode()
+        head = (
+            f"HTTP/1.1 {status} {http.client.responses[status]}\r\nConnection: close\r\n"
+            f"Content-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        # The peer may be gone, or may never have meant to read: that is no fault of ours.
+        with contextlib.suppress(OSError):
+            util.write_nonblock(client, head.encode("ascii") + body)
 
 
 class _Application(BaseApplication):  # type: ignore[misc]  # gunicorn carries no types
@@ -78,7 +104,7 @@ def serve(
     settings: dict[str, Any] = {
         "bind": bind,
         "workers": 1,
-        "worker_class": "gthread",
+        "worker_class": _Worker,
         "threads": threads,
         "worker_connections": 4 * threads,
         "preload_app": False,

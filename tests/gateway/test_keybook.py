@@ -1,0 +1,69 @@
+"""The key book remembers across processes, and forgets what is old."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from gateway.keybook import KeyBook, KeyUse
+
+
+def test_remembers_across_openings(tmp_path: Path) -> None:
+    book = KeyBook(tmp_path / "state" / "keys.sqlite", 100)
+    book.remember([KeyUse("d", "k", b"r1"), KeyUse("e", "k", b"r2")], 1000)
+    book.close()
+    again = KeyBook(tmp_path / "state" / "keys.sqlite", 100)
+    assert again.find("d", "k") == b"r1"
+    assert again.find("e", "k") == b"r2"
+    assert again.find("d", "other") is None
+    assert book.find("d", "k") == b"r1", "a closed book opens again"
+
+
+def test_nothing_is_opened_before_it_is_used(tmp_path: Path) -> None:
+    KeyBook(tmp_path / "keys.sqlite", 100)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_turns_to_another_record_and_is_struck_out_for_its_own_alone(tmp_path: Path) -> None:
+    book = KeyBook(tmp_path / "keys.sqlite", 100)
+    book.remember([KeyUse("d", "k", b"r1")], 1000)
+    book.remember([KeyUse("d", "k", b"r2")], 1001)
+    book.forget([KeyUse("d", "k", b"r1")])
+    assert book.find("d", "k") == b"r2"
+    book.forget([KeyUse("d", "k", b"r2")])
+    assert book.find("d", "k") is None
+
+
+def test_old_keys_are_dropped(tmp_path: Path) -> None:
+    book = KeyBook(tmp_path / "keys.sqlite", 100)
+    book.remember([KeyUse("d", "old", b"r")], 1000)
+    book.remember([KeyUse("d", "new", b"r")], 1050)
+    book.prune(1101)
+    assert book.find("d", "old") is None
+    assert book.find("d", "new") == b"r"
+
+
+def test_two_books_on_one_file(tmp_path: Path) -> None:
+    books = [KeyBook(tmp_path / "keys.sqlite", 100) for _ in range(2)]
+    failures: list[BaseException] = []
+
+    def work(position: int) -> None:
+        try:
+            for number in range(30):
+                books[position % 2].remember([KeyUse(f"d{position}", f"k{number}", b"r")], 1000)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(position,)) for position in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert all(books[0].find(f"d{d}", f"k{k}") == b"r" for d in range(6) for k in range(30))
+
+
+def test_the_file_is_private(tmp_path: Path) -> None:
+    book = KeyBook(tmp_path / "keys.sqlite", 100)
+    book.remember([KeyUse("d", "k", b"r")], 1)
+    assert (tmp_path / "keys.sqlite").stat().st_mode & 0o077 == 0
