@@ -631,6 +631,8 @@ class GetStep:
 
 @dataclass(frozen=True)
 class GetOutcome:
+    """``attempt`` 0 asks for the newest."""
+
     FUNCTION: ClassVar[str] = "attestations:outcome"
     RESULT: ClassVar[type[Outcome]] = Outcome
     subject: Subject
@@ -646,6 +648,8 @@ class Attestations:
 
 @dataclass(frozen=True)
 class GetAttestations:
+    """``attempt`` 0 asks for the newest."""
+
     FUNCTION: ClassVar[str] = "attestations:list"
     RESULT: ClassVar[type[Attestations]] = Attestations
     subject: Subject

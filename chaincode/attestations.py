@@ -7,7 +7,7 @@ where one could decide what the other sees.
 from __future__ import annotations
 
 import dataclasses
-from typing import Final
+from typing import Final, TypeVar
 
 from chaincode import runs
 from chaincode.api import (
@@ -30,6 +30,7 @@ from chaincode.outcomes import (
     attestation_key,
     find_candidate,
     kept,
+    newest_attempt,
     settle,
     tally,
     votes_of,
@@ -37,6 +38,8 @@ from chaincode.outcomes import (
 from identity import Role
 
 __all__ = ["attest", "expire", "get_outcome", "list_votes"]
+
+Q = TypeVar("Q", GetOutcome, GetAttestations)
 
 _ROLES: Final = {Subject.STEP: Role.TRAINER, Subject.AGGREGATE: Role.AGGREGATOR}
 
@@ -96,23 +99,34 @@ def expire(context: Context, message: Expire) -> Outcome:
 
 
 def get_outcome(context: Context, message: GetOutcome) -> Outcome:
-    """Where an attempt stands; the final outcome as it was when it became final.
+    """Where an attempt stands; the final outcome as it was when it became final. Attempt 0: the newest.
 
     Raises:
         NotFound: the run, or the attempt, is not known here.
     """
-    _, candidate, roster = _find(context, message)
+    _, candidate, roster = _find(context, _resolved(context, message))
     return _stand(context, candidate, roster)
 
 
 def list_votes(context: Context, message: GetAttestations) -> Attestations:
     """The votes on an attempt, sorted by organisation; the author's submission is not among them.
 
+    Attempt 0 asks for the newest.
+
     Raises:
         NotFound: the run, or the attempt, is not known here.
     """
-    _, candidate, roster = _find(context, message)
+    _, candidate, roster = _find(context, _resolved(context, message))
     return Attestations(tuple(votes_of(context, candidate, roster)))
+
+
+def _resolved(context: Context, message: Q) -> Q:
+    """The question with the newest attempt in place of 0. Votes and expiries always name theirs."""
+    if message.attempt:
+        return message
+    run = runs.find(context, message.run)
+    newest = newest_attempt(context, message.subject, run.run, message.number)
+    return dataclasses.replace(message, attempt=newest)
 
 
 def _find(

@@ -157,6 +157,23 @@ def test_votes_are_read_by_the_rosters_keys(training: Training, step: Step) -> N
     assert reads == {"attestation/step/digits/1/1/A2", "attestation/step/digits/1/1/A3"}
 
 
+def test_attempt_0_asks_for_the_newest(training: Training, step: Step) -> None:
+    edge = training.chains.a
+    for organisation in ("A2", "A3"):
+        edge.submit(step_vote(step, organisation, agrees=False), trainer(organisation))
+    assert edge.evaluate(GetOutcome(Subject.STEP, "digits", 1, 0)).state is State.REJECTED
+    edge.submit(SubmitStep(training.next_step(edge, 1, attempt=2), None), trainer("A1"))
+    newest = edge.evaluate(GetOutcome(Subject.STEP, "digits", 1, 0))
+    assert (newest.attempt, newest.state) == (2, State.PENDING)
+    assert edge.evaluate(GetAttestations(Subject.STEP, "digits", 1, 0)).attestations == ()
+    assert len(edge.evaluate(GetAttestations(Subject.STEP, "digits", 1, 1)).attestations) == 2
+    with pytest.raises(NotFound):
+        edge.evaluate(GetOutcome(Subject.STEP, "digits", 2, 0))
+    training.chains.at(training.run.deadline * 1000)
+    with pytest.raises(NotFound):  # what changes something names its attempt
+        edge.submit(Expire(Subject.STEP, "digits", 1, 0), caller("A2"))
+
+
 def test_anybody_expires_a_pending_attempt_after_the_deadline(training: Training, step: Step) -> None:
     edge = training.chains.a
     message = Expire(Subject.STEP, "digits", 1, 1)
