@@ -19,6 +19,7 @@ from typing import Final
 
 from fabric_protos.common import common_pb2
 from fabric_protos.peer import transaction_pb2
+from google.protobuf.message import Message as ProtobufMessage
 
 from identity.signers import Signer
 from ledger.embedded.database import Database
@@ -297,5 +298,5 @@ def _store(
     )
 
 
-def _bytes(message: object) -> bytes:
-    return bytes(message.SerializeToString(deterministic=True))  # type: ignore[attr-defined]
+def _bytes(message: ProtobufMessage) -> bytes:
+    return message.SerializeToString(deterministic=True)

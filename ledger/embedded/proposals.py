@@ -18,6 +18,7 @@ from fabric_protos.peer import (
     proposal_response_pb2,
     transaction_pb2,
 )
+from google.protobuf.message import Message as ProtobufMessage
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from identity.signers import Signer
@@ -159,5 +160,5 @@ def assemble(
     return _bytes(common_pb2.Envelope(payload=signed, signature=submitter.sign(signed)))
 
 
-def _bytes(message: object) -> bytes:
-    return bytes(message.SerializeToString(deterministic=True))  # type: ignore[attr-defined]
+def _bytes(message: ProtobufMessage) -> bytes:
+    return message.SerializeToString(deterministic=True)
