@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from chaincode.api import FindNonce, GetRecord, NonceUse, StoredRecord
 from gateway.directory import Directory
@@ -21,7 +22,10 @@ from protocol.errors import InvalidSignatureBase
 from protocol.readings import SignedReading
 from protocol.signature_base import signature_base
 
-__all__ = ["Admission", "Candidate", "Recorded", "Submission"]
+__all__ = ["Admission", "Candidate", "Recorded", "Submission", "encoded_size"]
+
+# The keys and punctuation, the digest and the signature in hex, and a comma; less the one digit of the time.
+_FIXED_BYTES: Final = len(encode(SignedReading("", "", "", 0, "", bytes(32), "", bytes(64))))
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,25 @@ class Candidate:
     """Bytes that it adds to the encoded argument."""
     known: bool
     """Whether its key stood for this very record before (an earlier attempt that was cut short)."""
+
+
+def encoded_size(reading: SignedReading) -> int:
+    """Bytes that a well-formed reading and a comma take in the encoded argument.
+
+    Reckoned, not encoded: encoding every reading would cost half as much as checking its signature.
+    """
+    return (
+        _FIXED_BYTES
+        + len(reading.device)
+        + len(reading.keyid)
+        + len(reading.algorithm)
+        + len(str(reading.created))
+        + len(reading.nonce)
+        + len(reading.content_type)
+        + reading.content_type.count('"')
+        + reading.content_type.count("\\")
+        + reading.content_type.count("\t")
+    )
 
 
 class Admission:
@@ -124,7 +147,7 @@ class Admission:
                 known = earlier == record
         self._check_signature(reading, base)
         self._check_time(reading)
-        return Candidate(submission, record, len(encode(reading)) + 1, known)
+        return Candidate(submission, record, encoded_size(reading), known)
 
     def find(self, record: bytes) -> StoredRecord | None:
         """The record as the chain keeps it, or None.

@@ -74,10 +74,10 @@ class FileStore:
     def put_pack(self, items: Sequence[bytes]) -> list[bytes]:
         """See ``Store.put_pack``: one file, one fsync of it and one of its folder."""
         addresses = [address_of(Kind.BLOB, item) for item in items]
-        fresh: dict[bytes, bytes] = {}
-        for address, item in zip(addresses, items, strict=True):
-            if address not in fresh and not self._holds(Kind.BLOB, address):
-                fresh[address] = item
+        fresh = dict(zip(addresses, items, strict=True))
+        for address in self._lookup.held(Kind.BLOB, fresh):
+            if self._holds(Kind.BLOB, address):
+                del fresh[address]
         if fresh:
             self._write([(Kind.BLOB, address, item) for address, item in fresh.items()])
         return addresses

@@ -28,6 +28,7 @@ __all__ = ["Lookup", "Place"]
 T = TypeVar("T")
 _VERSION: Final = 1
 _BUSY_SECONDS: Final = 10.0
+_ASKED_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,24 @@ class Lookup:
                 "SELECT pack, start, length FROM objects WHERE kind = ? AND address = ?", (int(kind), address)
             )
             return [Place(*row) for row in rows]
+
+        return self._with(query)
+
+    def held(self, kind: Kind, addresses: Iterable[bytes]) -> set[bytes]:
+        """Those of the addresses for which some place is known: one question for a whole batch."""
+        wanted = list(addresses)
+
+        def query(connection: sqlite3.Connection) -> set[bytes]:
+            found: set[bytes] = set()
+            for start in range(0, len(wanted), _ASKED_AT_ONCE):
+                part = wanted[start : start + _ASKED_AT_ONCE]
+                marks = ",".join("?" * len(part))
+                rows = connection.execute(
+                    f"SELECT address FROM objects WHERE kind = ? AND address IN ({marks})",  # noqa: S608 (marks)
+                    (int(kind), *part),
+                )
+                found.update(row[0] for row in rows)
+            return found
 
         return self._with(query)
 

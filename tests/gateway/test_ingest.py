@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chaincode.api import (
     Device,
@@ -24,7 +26,7 @@ from chaincode.api import (
     SubmitBatch,
 )
 from chaincode.payloads import encode_result
-from gateway.admission import Admission, Recorded, Submission
+from gateway.admission import Admission, Recorded, Submission, encoded_size
 from gateway.client import PreparedReading, ReadingSigner
 from gateway.directory import Directory
 from gateway.ingest import Ingest
@@ -36,7 +38,7 @@ from identity import KeyPair
 from ledger.errors import ContractRefused, LedgerError, Unavailable, UnknownOutcome
 from ledger.port import Receipt, TransactionStatus
 from protocol.encodings import encode
-from protocol.readings import RecordLeaf
+from protocol.readings import RecordLeaf, SignedReading
 from protocol.signature_base import record_id
 from store import StoreError
 from store import Unavailable as StoreUnavailable
@@ -525,3 +527,16 @@ def test_each_fault_is_named(bench: Bench) -> None:
     assert slug(bench, replace(good, reading=other)) == "wrong-algorithm"
     assert slug(bench, bench.sign(b"x" * (1024 * 1024 + 1))) == "too-large"
     assert bench.ledger.attempts == 2
+
+
+@given(
+    device=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", fullmatch=True),
+    created=st.integers(0, 10**15 - 1),
+    nonce=st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True),
+    content_type=st.from_regex(r'[a-z]+/[a-z]+(?:;[ \t]?[a-z]="[\t !#-\[\]-~]*")?', fullmatch=True),
+)
+def test_the_reckoned_size_is_the_encoded_one(
+    device: str, created: int, nonce: str, content_type: str
+) -> None:
+    reading = SignedReading(device, device, "ed25519", created, nonce, bytes(32), content_type, bytes(64))
+    assert encoded_size(reading) == len(encode(reading)) + 1

@@ -372,3 +372,56 @@ def test_a_pack_has_limits() -> None:
         build_header([])
     with pytest.raises(TooLarge):
         build_header([(Kind.BLOB, bytes(32), MAX_OBJECT_BYTES + 1)])
+
+
+def test_bytes_are_forced_to_disk_before_the_name_and_the_name_before_the_answer(
+    store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill cannot show this (the page cache outlives a process); the order of the calls does."""
+    events: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def recording_fsync(descriptor: int) -> None:
+        target = os.readlink(f"/proc/self/fd/{descriptor}")
+        events.append("force folder" if os.path.isdir(target) else "force file")
+        fsync(descriptor)
+
+    def recording_replace(path: Path, target: Path) -> Path:
+        if target.suffix == ".pack":
+            events.append("name")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", recording_fsync)
+    monkeypatch.setattr(Path, "replace", recording_replace)
+    store.put_pack([b"a", b"b", b"c"])
+    assert events == ["force file", "name", "force folder"]
+    events.clear()
+    address = store.put(b"elsewhere")
+    FileStore(tmp_path / "store").get(address)
+    assert events == ["force file", "name", "force folder"]
+
+
+def test_a_pack_that_another_process_may_not_have_forced_is_forced_before_it_is_relied_on(
+    store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = FileStore(tmp_path / "other")
+    address = other.put(b"carried")
+    (pack,) = packs(tmp_path / "other")
+    target = tmp_path / "store" / pack.relative_to(tmp_path / "other")
+    assert not store.has(address)
+    shutil.copy(pack, target)
+    forced: list[str] = []
+    fsync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (forced.append(os.readlink(f"/proc/self/fd/{fd}")), fsync(fd))
+    )
+    assert store.has(address)
+    assert str(target.parent) in forced
+
+
+def test_a_large_batch_with_known_and_new_items(store: FileStore) -> None:
+    old = [b"old %d" % number for number in range(1200)]
+    store.put_pack(old)
+    mixed = [item for pair in zip(old, [b"new" + item for item in old], strict=True) for item in pair]
+    assert [store.get(address) for address in store.put_pack(mixed)] == mixed
+    assert store.verify().objects == 2400
