@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from accumulator import primality
 from accumulator.primality import (
+    DERIVED_BASES,
     derived_base,
+    is_bpsw_probable_prime_by_library,
+    is_bpsw_probable_prime_by_parts,
     is_prime,
     is_strong_lucas_probable_prime,
     is_strong_probable_prime,
@@ -131,9 +134,8 @@ def test_composites_that_only_the_lucas_part_refuses(p):
     assert not is_prime(n)
 
 
-def test_every_specified_part_is_asked(monkeypatch):
-    # No input tells them apart (no composite is known that passes BPSW), so the parts are observed.
-    n = 2**255 - 19
+def observed(monkeypatch, n):
+    """What `is_prime` asks of n, in order."""
     asked = []
 
     def strong(number, base):
@@ -144,12 +146,62 @@ def test_every_specified_part_is_asked(monkeypatch):
         asked.append((number, "lucas"))
         return is_strong_lucas_probable_prime(number)
 
+    def library(number):
+        asked.append((number, "library"))
+        return is_bpsw_probable_prime_by_library(number)
+
     monkeypatch.setattr(primality, "is_strong_probable_prime", strong)
     monkeypatch.setattr(primality, "is_strong_lucas_probable_prime", lucas)
+    if primality.is_bpsw_probable_prime is is_bpsw_probable_prime_by_library:
+        monkeypatch.setattr(primality, "is_bpsw_probable_prime", library)
     is_prime.cache_clear()
     assert is_prime(n)
-    assert asked == [
-        *((n, base) for base in (2, 3, 5)),
-        (n, "lucas"),
-        *((n, derived_base(n, index)) for index in range(2)),
+    return asked
+
+
+def test_every_specified_part_is_asked(monkeypatch):
+    # No input tells them apart (no composite is known that passes BPSW), so the parts are observed.
+    n = 2**255 - 19
+    derived = [(n, derived_base(n, index)) for index in range(DERIVED_BASES)]
+    assert len(derived) == 1
+    monkeypatch.setattr(primality, "is_bpsw_probable_prime", is_bpsw_probable_prime_by_parts)
+    assert observed(monkeypatch, n) == [(n, 2), (n, "lucas"), *derived]
+
+
+def test_the_librarys_bpsw_is_used_where_it_is_and_the_derived_base_still_asked(monkeypatch):
+    n = 2**255 - 19
+    monkeypatch.setattr(primality, "is_bpsw_probable_prime", is_bpsw_probable_prime_by_library)
+    assert observed(monkeypatch, n) == [(n, "library"), (n, derived_base(n, 0))]
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [("GMP 6.3.0", True), ("GMP 6.2.1", True), ("GMP 7.0", True), ("GMP 6.1.2", False), ("GMP 5.9", False),
+     ("MPIR 6.3.0", False), ("GMP", False)],
+)  # fmt: skip
+def test_only_a_library_that_has_bpsw_is_trusted_with_it(monkeypatch, version, expected):
+    monkeypatch.setattr(primality.gmpy2, "mp_version", lambda: version)
+    assert primality._library_has_bpsw() is expected
+
+
+def test_the_librarys_bpsw_is_the_specified_one():
+    fools = [
+        *VECTORS["strong_pseudoprimes_base_2"],
+        *VECTORS["strong_lucas_pseudoprimes"],
+        *VECTORS["carmichael"],
+        *(int(text) for text in VECTORS["strong_pseudoprimes_to_first_bases"].values()),
+        *(p * (2 * p - 1) for p in (1099512915301, 1099514839741)),
+        int(VECTORS["arnault"]),
+        *(int(text, 16) for text in VECTORS["primes"].values()),
+        *range(3, 20001, 2),
     ]
+    for n in fools:
+        assert is_bpsw_probable_prime_by_library(n) == is_bpsw_probable_prime_by_parts(n), n
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.one_of(st.integers(2**255, 2**256), st.integers(2**40, 2**48), st.integers(2**62, 2**66)))
+def test_the_librarys_bpsw_agrees_on_any_number_and_its_next_prime(n):
+    odd = n | 1
+    for number in (odd, int(gmpy2.next_prime(n)), int(gmpy2.next_prime(n)) * 3):
+        assert is_bpsw_probable_prime_by_library(number) == is_bpsw_probable_prime_by_parts(number)
