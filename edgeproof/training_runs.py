@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from chaincode.api import GetOutcome, GetRun, Run, State, Subject
+from chaincode.api import GetModel, GetOutcome, GetRun, Run, State, Subject
 from edgeproof.wiring import Parts
 from identity import Role
 from ledger.errors import ContractRefused
@@ -56,7 +56,8 @@ def accepted_versions(parts: Parts, run: Run) -> int:
     main = parts.readers[parts.deployment.plan.main.chain]
     for version in range(1, run.rounds + 1):
         try:
-            outcome = evaluate_typed(main, GetOutcome(Subject.AGGREGATE, run.run, version, 0))
+            model = evaluate_typed(main, GetModel(run.run, version, 0))
+            outcome = evaluate_typed(main, GetOutcome(Subject.AGGREGATE, run.run, version, model.attempt))
         except ContractRefused as error:
             if error.code != "not-found":
                 raise

@@ -353,7 +353,8 @@ class Demo:
         proof = summary["proof"]
         table.add_row(
             "one record's proof (median)",
-            f"{proof['bytes']} bytes, made in {proof['prove_ms']:.1f} ms, verified in {proof['verify_ms']:.1f} ms",
+            f"{proof['bytes']} bytes, made in {proof['prove_ms']:.1f} ms,"
+            f" verified in {proof['verify_ms']:.1f} ms",
         )
         for name, said in self._audits:
             table.add_row(f"audit: {name}", f"exit {said.exit_code}: {said.document.get('verdict', '')}")
