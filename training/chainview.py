@@ -1,7 +1,7 @@
 """What a chain says about runs, steps, votes and versions: a fold over its blocks.
 
 The view is derived from blocks alone and keeps nothing on disk: whoever starts again reads the chain again
-and stands where the chain stands. Only valid transactions count.
+and stands where the chain stands. Only valid transactions of the product's own chaincode count.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from chaincode.api import (
 from chaincode.payloads import decode_result
 from ledger.port import Ledger
 from protocol import elements
-from protocol.elements import VALID, ElementView
+from protocol.elements import CHAINCODE, VALID, ElementView
 from protocol.encodings import decode
 from protocol.readings import SignedReading
 from protocol.signature_base import record_id
@@ -106,7 +106,8 @@ class ChainView:
         count = 0
         for block in self.ledger.blocks(self.height):
             for view in self._views(block):
-                if view.code == VALID and (handler := _HANDLERS.get(view.function)) is not None:
+                handler = _HANDLERS.get(view.function)
+                if handler is not None and view.code == VALID and view.chaincode == CHAINCODE:
                     handler(self, view)
             self.height = int(block.header.number) + 1
             count += 1

@@ -8,13 +8,16 @@ was recorded meanwhile, by itself before it died or by a peer, it finds recorded
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from chaincode.api import Message
 from ledger.errors import ContractRefused
 from ledger.port import Ledger, Receipt
 
 __all__ = ["Advance", "Done", "Finished", "Machine", "Waiting", "submit_once"]
+
+_DECIDED: Final = frozenset({"already-exists", "conflict", "deadline-passed"})
+"""Refusals that say that somebody was faster, or that the state has moved on."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,6 @@ def submit_once(ledger: Ledger, message: Message) -> Receipt | None:
     try:
         return ledger.submit(message)
     except ContractRefused as refusal:
-        if refusal.status != _CONFLICT:
+        if refusal.code not in _DECIDED:
             raise
         return None
-
-
-_CONFLICT = 409

@@ -9,14 +9,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from training_play import ENVIRONMENT, ArithmeticWorker, digits
+from training_play import ENVIRONMENT, ArithmeticWorker, Play, digits, stage
 
 from chaincode.api import EdgeRoster, Environment, Run, Step
+from store import FileStore, NotFound
+from training.chainview import ChainView
 from training.datasets import decode_readings
 from training.errors import InvalidRecipe, WorkerFailed, WorkerTimeout
+from training.inputs import InputReader
 from training.models import initial_weights
 from training.recipe import ABSOLUTE_TOLERANCE, default_recipe
-from training.replay import Verdict, commitment_of, compare, recompute_from_bytes, within_tolerance
+from training.replay import (
+    Verdict,
+    commitment_of,
+    compare,
+    recompute_from_bytes,
+    recompute_step,
+    within_tolerance,
+)
 from training.replay_process import SubprocessReplayer
 from training.snapshots import encode_snapshot, initial_snapshot, tree_hash
 from training.tasks import UpdateTask
@@ -140,23 +150,20 @@ def test_a_recipe_that_this_code_does_not_know_is_no_verdict():
 # ------------------------------------------------------------------ a process of its own
 
 
-def test_a_fresh_process_confirms_and_convicts(torch_worker):
+def test_a_fresh_process_convicts(torch_worker):
     step, snapshot = _step(torch_worker)
-    replayer = SubprocessReplayer()
-    genuine = replayer.replay(RUN, step, START, START, READINGS)
-    assert (genuine.verdict, genuine.result, genuine.environment) == (
-        Verdict.EQUAL,
+    false = _sealed(replace(step, result=tree_hash(_off(1e-5))))
+    convicted = SubprocessReplayer().replay(RUN, false, START, START, READINGS)
+    assert (convicted.verdict, convicted.result, convicted.environment) == (
+        Verdict.DIFFERS,
         tree_hash(snapshot),
         step.environment,
     )
-    false = _sealed(replace(step, result=tree_hash(_off(1e-5))))
-    convicted = replayer.replay(RUN, false, START, START, READINGS)
-    assert (convicted.verdict, convicted.result) == (Verdict.DIFFERS, step.result)
 
 
 @pytest.mark.parametrize(
     "request_",
-    [b"", b"{}", b"[1]", b'{"run":1,"step":2,"parent":"","aggregate":"","data":[],"claimed":null}'],
+    [b"", b'{"run":1,"step":2,"parent":"","aggregate":"","data":[],"claimed":null}'],
 )
 def test_a_malformed_request_is_one_line_and_exit_2(request_):
     done = subprocess.run(
@@ -178,3 +185,69 @@ def test_a_process_that_fails_or_hangs_is_typed(tmp_path):
         script.chmod(0o755)
         with pytest.raises(error):
             SubprocessReplayer(python=str(script), timeout_s=0.5).replay(RUN, step, START, START, READINGS)
+
+
+# ------------------------------------------------------------------ from store and ledger alone
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory, torch_worker) -> Play:
+    """A run of two rounds with the real worker, over a store of files."""
+    folder = tmp_path_factory.mktemp("world")
+    play = stage(folder, torch_worker, edges=("edge-a",))
+    for chain, memory in list(play.stores.items()):
+        files = FileStore(folder / f"store-{chain}")
+        files.put_pack(list(memory.blobs.values()))
+        for data in memory.trees.values():
+            files.put_tree(data)
+        play.stores[chain] = files
+    play.thorough = True
+    play.drive(play.machines())
+    yield play
+    play.world.close()
+    for store in play.stores.values():
+        store.close()
+
+
+def test_recorded_steps_are_recomputed_from_store_and_ledger(recorded, torch_worker):
+    view = ChainView(recorded.world.ledgers["edge-a"])
+    view.sync()
+    for number in (1, 2):
+        step = view.step("run-1", number)
+        inputs = InputReader(recorded.world.ledgers["edge-a"], recorded.stores["edge-a"])
+        found = recompute_step(recorded.run, step, inputs, torch_worker)
+        assert (found.verdict, found.result, found.environment) == (
+            Verdict.EQUAL,
+            step.result,
+            step.environment,
+        )
+    # And the last one by a process that sees nothing but bytes.
+    readings = inputs.readings(inputs.manifest(step.data))
+    parent, aggregate = (recorded.stores["edge-a"].get_tree(a) for a in (step.parent, step.aggregate))
+    answer = SubprocessReplayer().replay(recorded.run, step, parent, aggregate, readings)
+    assert (answer.verdict, answer.result) == (Verdict.EQUAL, step.result)
+
+
+@pytest.mark.parametrize("what", ["parent", "aggregate", "data"])
+def test_what_the_store_withholds_is_a_failure(recorded, torch_worker, what):
+    view = ChainView(recorded.world.ledgers["edge-a"])
+    view.sync()
+    step = view.step("run-1", 2)
+
+    class Withholding:
+        """The store without one object."""
+
+        def get(self, address):
+            return self._get("get", address)
+
+        def get_tree(self, address):
+            return self._get("get_tree", address)
+
+        def _get(self, name, address):
+            if address == getattr(step, what):
+                raise NotFound(address)
+            return getattr(recorded.stores["edge-a"], name)(address)
+
+    inputs = InputReader(recorded.world.ledgers["edge-a"], Withholding())
+    found = recompute_step(recorded.run, step, inputs, torch_worker)
+    assert (found.verdict, found.result, found.environment) == (Verdict.WITHHELD, b"", None)
