@@ -113,20 +113,22 @@ def _distinct(sightings: Sequence[Sighting]) -> dict[tuple[str, int], SignedStat
     grouped: dict[tuple[str, int], dict[bytes, list[Sighting]]] = defaultdict(lambda: defaultdict(list))
     for one in sightings:
         grouped[one.key][one.signed.statement.digest()].append(one)
-    for (chain, number), versions in sorted(grouped.items()):
-        if len(versions) > 1:
-            held = "; ".join(
-                f"{digest.hex()[:16]}… on {', '.join(sorted({one.holder for one in group}))}"
-                for digest, group in sorted(versions.items())
-            )
-            # Prefer the signed copy of each version: an unsigned one (recomputed from blocks) accuses nobody.
-            evidence = tuple(
-                max(group, key=lambda one: len(one.signed.signatures)).signed
-                for _, group in sorted(versions.items())
-            )
-            raise Conflict(
-                Check.CONFLICT, f"differing statements: {held}", evidence, f"{chain} anchor {number}"
-            )
+    conflicts = {key: versions for key, versions in sorted(grouped.items()) if len(versions) > 1}
+    if conflicts:
+        (_, first), more = next(iter(conflicts.items())), len(conflicts) - 1
+        held = "; ".join(
+            f"{digest.hex()[:16]}… on {', '.join(sorted({one.holder for one in group}))}"
+            for digest, group in sorted(first.items())
+        )
+        # Prefer the signed copy of each version: an unsigned one (recomputed from blocks) accuses nobody.
+        evidence = tuple(
+            max(group, key=lambda one: len(one.signed.signatures)).signed
+            for versions in conflicts.values()
+            for _, group in sorted(versions.items())
+        )
+        why = f"differing statements: {held}" + (f"; and {more} more such anchors" if more else "")
+        where = ", ".join(f"{chain} anchor {number}" for chain, number in conflicts)
+        raise Conflict(Check.CONFLICT, why, evidence, where)
     return {key: next(iter(versions.values()))[0].signed for key, versions in grouped.items()}
 
 

@@ -7,7 +7,7 @@ a signed block and carries enough endorsements is evidence of its own, whoever j
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, TypeVar
 
 from fabric_protos.common import common_pb2
@@ -16,9 +16,10 @@ from google.protobuf.message import DecodeError, Message
 from accumulator import Parameters
 from audit.errors import Check, Invalid, Untrusted, Unverifiable, failing
 from identity.errors import IdentityError
-from protocol.blocks import check_linkage, header_hash, parse_block, verify_block_signature
+from protocol.blocks import check_linkage, parse_block, verify_block_signature
 from protocol.bundle import BlockEvidence
 from protocol.configuration import Configuration, EndorsementPolicy
+from protocol.constraints import from_base64
 from protocol.elements import CHAINCODE
 from protocol.errors import ProtocolError
 from protocol.transactions import Transaction, verify_creator, verify_endorsements
@@ -48,13 +49,10 @@ class TrustedChain:
             Invalid: the trust root contradicts itself (check ``trust``).
         """
         where = f"trust root, {self.trust.chain}"
-        with failing(Check.TRUST, ProtocolError, IdentityError, where=where):
-            block = parse_block(self.trust.configuration_block())
-            configuration = Configuration.from_block(block)
-            if not block.header.number:
-                check_linkage(block, b"")
-                if header_hash(block.header) != self.trust.genesis_hash:
-                    raise Invalid(Check.TRUST, "the configuration block has another hash than genesis", where)
+        with failing(Check.TRUST, ProtocolError, IdentityError, ValueError, where=where):
+            configuration = _configuration(self.trust.config_block)
+        if not configuration.block and configuration.header_hash != self.trust.genesis_hash:
+            raise Invalid(Check.TRUST, "the configuration block has another hash than genesis", where)
         if configuration.chain != self.trust.chain:
             raise Invalid(Check.TRUST, f"the configuration is that of {configuration.chain!r}", where)
         if self.trust.policy > len(configuration.organisations):
@@ -68,6 +66,15 @@ class TrustedChain:
         required = max(configured.required, self.trust.policy)
         with failing(Check.TRUST, ValueError, where=f"trust root, {self.trust.chain}"):
             return EndorsementPolicy(required, configured.organisations, peers_only=configured.peers_only)
+
+
+@lru_cache(maxsize=64)
+def _configuration(config_block: str) -> Configuration:
+    """The configuration in a block's base64 text; kept, since many bundles come under one trust root."""
+    block = parse_block(from_base64(config_block))
+    if not block.header.number:
+        check_linkage(block, b"")
+    return Configuration.from_block(block)
 
 
 class TrustedChains:

@@ -83,8 +83,10 @@ class Evidence:
         self._leaves: dict[tuple[str, bytes], tuple[BatchEvidence, LeafEvidence]] = {}
         for batch in bundle.batches:
             for leaf in batch.leaves:
-                if self._leaves.setdefault((batch.chain, leaf.leaf.record), (batch, leaf))[1] is not leaf:
+                place = (batch.chain, leaf.leaf.record)
+                if place in self._leaves:
                     raise Invalid(Check.UNUSED, "a record is shown twice", leaf.leaf.record.hex())
+                self._leaves[place] = (batch, leaf)
         self._manifests = {data_set_digest(manifest): manifest for manifest in bundle.manifests}
         self._holdings = {holding.statement: holding for holding in bundle.holdings}
         self._blocks = {block.key: block for block in bundle.blocks}

@@ -41,8 +41,8 @@ def test_main_rewritten_with_all_its_keys_conflicts_with_what_edges_hold():
     with pytest.raises(Conflict) as refusal:
         compare(forged, ROSTERS)
     assert refusal.value.check is Check.CONFLICT
-    assert refusal.value.where == "main anchor 1"
-    assert [len(one.signatures) for one in refusal.value.evidence] == [2, 2]
+    assert refusal.value.where == "main anchor 1, main anchor 2"
+    assert [len(one.signatures) for one in refusal.value.evidence] == [2, 2, 2, 2]
     for one in refusal.value.evidence:
         check_signatures(one, MAIN.roster, "")
 
@@ -52,7 +52,7 @@ def test_an_edge_rewritten_with_all_its_keys_conflicts_with_main():
     forged += [recomputed(EDGE, number, seed=b"forged") for number in (1, 2)]
     with pytest.raises(Conflict) as refusal:
         compare(forged, ROSTERS)
-    assert refusal.value.where == "edge-a anchor 1"
+    assert refusal.value.where == "edge-a anchor 1, edge-a anchor 2"
 
 
 def test_a_chain_cut_short_is_a_rollback():

@@ -23,8 +23,8 @@ def mutations(tree: Any) -> Iterator[tuple[str, str, Any]]:
         for kind, value in _changes(node):
             if value != node:
                 yield path, kind, _replaced(tree, steps, value)
-        if isinstance(node, str) and node.startswith("{"):
-            for inner, kind, value in mutations(json.loads(node)):
+        if (payload := _json_in(node)) is not None:
+            for inner, kind, value in mutations(payload):
                 text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
                 yield f"{path}>{inner}", kind, _replaced(tree, steps, text)
 
@@ -57,7 +57,6 @@ def _changes(node: Any) -> Iterator[tuple[str, Any]]:
             at = len(node) // 2
             other = ("0" if node[at] != "0" else "1") if _HEX.fullmatch(node) else _other(node[at])
             yield "change", node[:at] + other + node[at + 1 :]
-            yield "first", _other_hex(node[0]) + node[1:]
             yield "shorten", node[:-2]
         case list():
             for index in range(len(node)):
@@ -77,8 +76,14 @@ def _other(character: str) -> str:
     return "B" if character == "A" else "A"
 
 
-def _other_hex(character: str) -> str:
-    return "a" if character != "a" else "b"
+def _json_in(node: Any) -> Any:
+    """The object that a text is, if it is one."""
+    if not isinstance(node, str) or not node.startswith("{"):
+        return None
+    try:
+        return json.loads(node)
+    except ValueError:
+        return None
 
 
 def _at(tree: Any, steps: tuple[Any, ...]) -> Any:

@@ -12,6 +12,7 @@ the relay do. ``quick`` (the default) uses a dealer's 512-bit modulus, whose fac
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -246,14 +247,23 @@ def modulus_bytes(modulus: Modulus) -> bytes:
     return modulus.n.to_bytes((modulus.n.bit_length() + 7) // 8, "big")
 
 
-def empty_world(tmp_path: Path, edges: Sequence[str] = EDGES, *, quick: bool = True) -> World:
-    """Chains with their organisations, owner keys and sources registered, and nothing else on them."""
+def empty_world(
+    tmp_path: Path, edges: Sequence[str] = EDGES, *, quick: bool = True, like: World | None = None
+) -> World:
+    """Chains with their organisations, owner keys and sources registered, and nothing else on them.
+
+    ``like`` gives the authorities and signers of another world: what all its organisations, colluding, make.
+    """
+    if like is not None:
+        shutil.copytree(like.folder / "authorities", tmp_path / "authorities")
     chains, parameters, indexes = {}, {}, {}
     owners: dict[str, KeyPair] = {}
     for name in (MAIN, *edges):
         count = 2 if name == MAIN else 3
         organisations = tuple(f"{name}-{number}" for number in range(1, count + 1))
         chains[name] = make_chain(tmp_path, name, organisations)
+        if like is not None:
+            chains[name]._signers.update(like.chains[name]._signers)
         parameters[name] = Parameters(DEALER, name) if quick else default_parameters(name)
         indexes[name] = ChainIndex(chains[name].ledger, parameters[name], tmp_path / f"{name}.index")
     world = World(tmp_path, chains, parameters, indexes, owners)
@@ -269,9 +279,11 @@ def empty_world(tmp_path: Path, edges: Sequence[str] = EDGES, *, quick: bool = T
     return world
 
 
-def build_world(tmp_path: Path, edges: Sequence[str] = EDGES, *, quick: bool = True) -> World:
+def build_world(
+    tmp_path: Path, edges: Sequence[str] = EDGES, *, quick: bool = True, like: World | None = None
+) -> World:
     """A world in which every edge has a device, one single reading and a batch of three, all anchored."""
-    world = empty_world(tmp_path, edges, quick=quick)
+    world = empty_world(tmp_path, edges, quick=quick, like=like)
     for edge in edges:
         device = world.enrol(edge, "meter-1")
         world.submit_contents(device, [f'{{"edge":"{edge}","value":0}}'.encode()])
