@@ -76,6 +76,7 @@ def _accuracy_plot(data: ReportData) -> str:
         label="federated aggregate",
     )
     axes.axhline(data.central, color=_SERIES[1], linestyle="--", label="central training, same epochs")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("round")
     axes.set_ylabel("accuracy on the held-out split")
     axes.set_ylim(min([data.central, *(value for _, value in data.rounds)]) - 0.05, 1.0)
@@ -113,7 +114,7 @@ def _proofs_plot(data: ReportData) -> str:
         left.plot(elements, [s.size / 1024 for s in samples], "o", markersize=4, color=colour, label=chain)
         right.plot(elements, [s.prove_ms for s in samples], "o", markersize=4, color=colour)
         right.plot(elements, [s.verify_ms for s in samples], "x", markersize=5, color=colour)
-    left.set_ylim(bottom=0)
+    left.set_ylim(0, max((sample.size / 1024 for sample in data.proofs), default=1) * 1.25)
     left.set_ylabel("proof bundle, KiB")
     right.set_ylim(bottom=0)
     right.set_ylabel("milliseconds: o prove, x verify")
