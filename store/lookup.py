@@ -77,7 +77,7 @@ class Lookup:
                 part = wanted[start : start + _ASKED_AT_ONCE]
                 marks = ",".join("?" * len(part))
                 rows = connection.execute(
-                    f"SELECT address FROM objects WHERE kind = ? AND address IN ({marks})",  # noqa: S608 (marks)
+                    f"SELECT address FROM objects WHERE kind = ? AND address IN ({marks})",  # noqa: S608 (only marks)
                     (int(kind), *part),
                 )
                 found.update(row[0] for row in rows)

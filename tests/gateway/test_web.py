@@ -79,6 +79,15 @@ def test_faults_behind_the_gateway_tell_no_secrets(
     assert "Traceback" not in str(problem)
 
 
+def test_invented_methods_are_refused_and_counted_as_one(site: Site) -> None:
+    for number in range(5):
+        response = site.http.open("/v1/chains", method=f"INVENTED{number}")
+        check_problem(response, "method-not-allowed")
+    text = site.http.get("/metrics").get_data(as_text=True)
+    assert "INVENTED" not in text
+    assert 'method="other"' in text
+
+
 def test_a_chain_that_is_away_makes_the_gateway_unready(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def information() -> object:
         raise Unavailable("away")

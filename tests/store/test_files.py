@@ -382,8 +382,8 @@ def test_bytes_are_forced_to_disk_before_the_name_and_the_name_before_the_answer
     fsync, replace = os.fsync, Path.replace
 
     def recording_fsync(descriptor: int) -> None:
-        target = os.readlink(f"/proc/self/fd/{descriptor}")
-        events.append("force folder" if os.path.isdir(target) else "force file")
+        target = Path(f"/proc/self/fd/{descriptor}").readlink()
+        events.append("force folder" if target.is_dir() else "force file")
         fsync(descriptor)
 
     def recording_replace(path: Path, target: Path) -> Path:
@@ -410,13 +410,13 @@ def test_a_pack_that_another_process_may_not_have_forced_is_forced_before_it_is_
     target = tmp_path / "store" / pack.relative_to(tmp_path / "other")
     assert not store.has(address)
     shutil.copy(pack, target)
-    forced: list[str] = []
+    forced: list[Path] = []
     fsync = os.fsync
     monkeypatch.setattr(
-        os, "fsync", lambda fd: (forced.append(os.readlink(f"/proc/self/fd/{fd}")), fsync(fd))
+        os, "fsync", lambda fd: (forced.append(Path(f"/proc/self/fd/{fd}").readlink()), fsync(fd))
     )
     assert store.has(address)
-    assert str(target.parent) in forced
+    assert target.parent in forced
 
 
 def test_a_large_batch_with_known_and_new_items(store: FileStore) -> None:
