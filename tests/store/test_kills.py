@@ -35,7 +35,10 @@ def test_kill_loses_nothing_acknowledged(tmp_path: Path) -> None:
     root = tmp_path / "store"
     FileStore(root)
     acknowledged: set[str] = set()
-    for attempt in range(12):
+    attempt = 0
+    while attempt < 8 or len(acknowledged) <= 100:  # a busy machine may need more attempts to write anything
+        attempt += 1
+        assert attempt < 60
         writers = [
             subprocess.Popen(
                 [sys.executable, "-c", _WRITER, str(root), str(1000 * (2 * attempt + worker))],
@@ -54,7 +57,6 @@ def test_kill_loses_nothing_acknowledged(tmp_path: Path) -> None:
             output, _ = writer.communicate()
             lines = output.split("\n")
             acknowledged.update(line for line in lines[:-1] if len(line) == 64)
-    assert len(acknowledged) > 100, "the writers were killed before they wrote anything"
     store = FileStore(root)
     for address in acknowledged:
         assert sha256(store.get(bytes.fromhex(address))).hexdigest() == address
