@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from chaincode.api import (
-    AdoptRun,
     AggregateInput,
     Attest,
     Attestation,
@@ -24,7 +23,6 @@ from chaincode.api import (
     Expire,
     ModelVersion,
     Outcome,
-    PublishModel,
     Run,
     State,
     Subject,
@@ -40,8 +38,8 @@ from training.environment import exact_fingerprint
 from training.errors import AggregationError, InputError, NotYet, SnapshotError, UnprovenInput, Withheld
 from training.inputs import fetch_tree
 from training.machine import Advance, Done, Finished, Waiting, submit_once
+from training.publisher import Publisher
 from training.recipe import author, check_recipe, roster_of
-from training.snapshots import initial_snapshot, tree_hash
 
 __all__ = ["Aggregator", "version_commitment"]
 
@@ -99,15 +97,17 @@ class Aggregator:
         self.organisation: Final = organisation
         self.ledger: Final = main
         self.name: Final = f"{organisation} on {main.chain}"
-        self._edges = dict(edges)
         self._stores = stores
         self._prover = prover
         self._publish = publish
         self._patience_s = patience_s
         self._clock = clock
         self._view = ChainView(main)
-        self._edge_views = {chain: ChainView(ledger) for chain, ledger in self._edges.items()}
-        self._since: dict[object, float] = {}
+        self._edge_views = {chain: ChainView(ledger) for chain, ledger in edges.items()}
+        self._publisher = Publisher(
+            organisation, self._view, self._edge_views, stores, prover, patience_s, lambda: self._clock()
+        )
+        self._since: dict[bytes, float] = {}
 
     def advance(self) -> Advance:
         """See ``training.machine.Machine``."""
@@ -123,7 +123,7 @@ class Aggregator:
             view.sync()
         unpublished: Advance | None = None
         if self._publish:
-            unpublished = self._push_down(run, seen.transaction)
+            unpublished = self._publisher.push_down(run, seen.transaction)
             if isinstance(unpublished, Done):
                 return unpublished
         found = self._rounds(run)
@@ -295,76 +295,6 @@ class Aggregator:
         if submit_once(self.ledger, Expire(_AGGREGATE, run.run, model.version, model.attempt)) is None:
             return Waiting(f"version {model.version} is decided already")
         return Done("expired", self.ledger.chain, run.run, model.version)
-
-    # ------------------------------------------------------------------ pushing down
-
-    def _push_down(self, run: Run, created: str) -> Advance | None:
-        """Adopt the run and publish accepted versions on the edges; None when nothing is owed."""
-        waiting: Advance | None = None
-        for roster in run.rosters:
-            chain = roster.chain
-            if chain == self.ledger.chain:
-                continue
-            done = self._push_to(run, chain, created)
-            if isinstance(done, Done):
-                return done
-            waiting = waiting or done
-        return waiting
-
-    def _push_to(self, run: Run, chain: str, created: str) -> Advance | None:
-        edge, view, store = self._edges[chain], self._edge_views[chain], self._stores[chain]
-        if view.run(run.run) is None:
-            if not self._my_turn(run, chain, 0):
-                return Waiting(f"{chain} to adopt the run")
-            self._keep_initial(run, store)
-            return self._carry(chain, edge, run, 0, created, AdoptRun)
-        for version in range(1, run.rounds + 1):
-            accepted = self._view.accepted(_AGGREGATE, run.run, version)
-            if accepted is None:
-                return None
-            if view.published(run.run, version) is not None:
-                continue
-            if not self._my_turn(run, chain, version):
-                return Waiting(f"version {version} to be published on {chain}")
-            if not store.has_tree(accepted.outcome.result):
-                main = self._stores[self.ledger.chain]
-                store.put_tree(fetch_tree(main, accepted.outcome.result, f"version {version}"))
-            return self._carry(chain, edge, run, version, accepted.transaction, PublishModel)
-        return None
-
-    def _carry(
-        self,
-        chain: str,
-        edge: Ledger,
-        run: Run,
-        version: int,
-        transaction: str,
-        kind: type[AdoptRun] | type[PublishModel],
-    ) -> Advance:
-        try:
-            proof = self._prover.cross_chain_proof(self.ledger.chain, transaction, holder=chain)
-        except Pending as error:
-            return Waiting(str(error))
-        if submit_once(edge, kind(proof)) is None:
-            return Waiting(f"{chain} has it already")
-        return Done("adopted" if kind is AdoptRun else "published", chain, run.run, version)
-
-    def _my_turn(self, run: Run, chain: str, version: int) -> bool:
-        """One organisation publishes a version; the others only when it does not (repeats are harmless)."""
-        organisations = roster_of(run, self.ledger.chain).organisations
-        if organisations[version % len(organisations)] == self.organisation:
-            return True
-        since = self._since.setdefault((chain, version), self._clock())
-        return self._clock() - since >= self._patience_s
-
-    def _keep_initial(self, run: Run, store: Store) -> None:
-        if store.has_tree(run.initial):
-            return
-        snapshot = initial_snapshot(run.recipe)
-        if tree_hash(snapshot) == run.initial:
-            store.put_tree(snapshot)
-        else:
-            store.put_tree(fetch_tree(self._stores[self.ledger.chain], run.initial, "the initial weights"))
 
 
 def _input_of(chain: str, accepted: Accepted) -> AggregateInput:

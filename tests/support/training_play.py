@@ -89,7 +89,9 @@ class ArithmeticWorker:
 
 def digits(edge: int, count: int) -> list[bytes]:
     """Readings of a made-up device."""
-    return [digit_reading([(edge * 7 + n * 3 + p) % 17 for p in range(64)], (edge + n) % 10) for n in range(count)]
+    return [
+        digit_reading([(edge * 7 + n * 3 + p) % 17 for p in range(64)], (edge + n) % 10) for n in range(count)
+    ]
 
 
 @dataclass
@@ -160,7 +162,9 @@ class Play:
         raise AssertionError(f"not finished after {turns} turns")
 
     def done(self, what: str) -> list[tuple[str, Done]]:
-        return [(name, event) for name, event in self.events if isinstance(event, Done) and event.what == what]
+        return [
+            (name, event) for name, event in self.events if isinstance(event, Done) and event.what == what
+        ]
 
 
 def stage(
