@@ -6,7 +6,7 @@ goes through the same rules as what a stranger handed over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from audit.anchors import AnchorsReport, Sighting, compare
@@ -28,11 +28,13 @@ from chaincode.api import (
     Subject,
 )
 from chaincode.payloads import decode_result
+from identity.errors import IdentityError
+from identity.signatures import verify_ecdsa
 from ledger.errors import ContractRefused, CorruptLedger, LedgerError
 from ledger.lookups import ACCEPTED
 from ledger.port import Ledger, evaluate_typed
 from ledger.proof_errors import ChainDiverged, NotIndexed, Pending
-from protocol.anchors import SignedStatement
+from protocol.anchors import AnchorSignature, AnchorStatement, Roster, SignedStatement
 from protocol.bundle import Bundle
 from protocol.commitments import parse_manifest, recipe_digest, step_commitment
 from protocol.encodings import sha256
@@ -111,7 +113,8 @@ def audit_anchors(
     newest: dict[str, SignedStatement] = {}
     for one in sightings:
         chain, number = one.key
-        if one.signed.signatures and (chain not in newest or number > newest[chain].statement.number):
+        quorate = chain in rosters and len(one.signed.signatures) == rosters[chain].threshold
+        if quorate and (chain not in newest or number > newest[chain].statement.number):
             newest[chain] = one.signed
     for trusted in trust.chains:
         for one in sightings:
@@ -172,18 +175,32 @@ def _sightings_on(system: AuditedSystem, holder: str) -> Iterator[Sighting]:
     """What one chain holds: its own statements, and the ones that it accepted."""
     ledger, index = system.ledgers[holder], system.indexes[holder]
     index.sync()
-    threshold = evaluate_typed(ledger, GetSource(holder)).roster.threshold
+    roster: Roster = evaluate_typed(ledger, GetSource(holder)).roster
     for computed in index.statements():
         yield Sighting(holder, SignedStatement(computed, ()))
         status = evaluate_typed(ledger, GetCut(computed.number))
         for statement in status.statements:
-            # Signatures are stored with the statement that they sign; one alone is under all of them.
-            complete = len(status.statements) == 1 and len(status.signatures) >= threshold
-            signatures = status.signatures[:threshold] if complete else ()
-            yield Sighting(holder, SignedStatement(statement, signatures))
+            signatures = _signatures_of(statement, status.signatures, roster)
+            yield Sighting(holder, SignedStatement(statement, signatures[: roster.threshold]))
     for other in sorted(system.ledgers):
         if other != holder:
             yield from _accepted_on(ledger, holder, other)
+
+
+def _signatures_of(
+    statement: AnchorStatement, signatures: Sequence[AnchorSignature], roster: Roster
+) -> tuple[AnchorSignature, ...]:
+    """Those of a cut's signatures that sign this statement: its signers may have signed different ones."""
+    found = []
+    for signature in signatures:
+        key = roster.keys.get(signature.msp_id)
+        try:
+            if key is not None:
+                verify_ecdsa(key, statement.signing_bytes(), signature.signature)
+                found.append(signature)
+        except IdentityError:
+            continue  # under another statement of the cut
+    return tuple(found)
 
 
 def _accepted_on(ledger: Ledger, holder: str, other: str) -> Iterator[Sighting]:

@@ -10,7 +10,9 @@ from audit.errors import AuditError, Check, Conflict
 from audit.live import audit_anchors, translated
 from audit.ports import AuditedSystem
 from audit.verifier import read_bundle, read_trust, verify_bundle
+from chaincode.api import FixCut, SignAnchor
 from identity.roles import Role
+from ledger.port import call
 from protocol.anchors import AnchorSignature, SignedStatement
 from protocol.bundle import serialise_bundle
 from protocol.trust import Checkpoint, serialise_trust
@@ -236,6 +238,34 @@ def test_a_chain_below_the_trusted_checkpoint_is_a_rollback(pair, tmp_path):
     with pytest.raises(AuditError) as refusal:
         audit_anchors(system_of(first, trust), trust)
     assert refusal.value.check is Check.CHECKPOINT
+
+
+def test_signers_that_sign_two_statements_are_both_shown(tmp_path):
+    world = build_world(tmp_path)
+    index = world.indexes["edge-a"]
+    number = index.anchor + 1
+    call(world.acting_as("edge-a", Role.RELAY), FixCut(number))
+    index.sync()
+    honest = index.statement(number)
+    made = world.chains["edge-a"]
+    for name, statement in (("edge-a-1", honest), ("edge-a-2", replace(honest, tree_root=b"\x0a" * 32))):
+        signer = made.signer(name, Role.ANCHOR_SIGNER)
+        signature = AnchorSignature(name, signer.sign(statement.signing_bytes()))
+        call(made.ledger.acting_as(signer), SignAnchor(statement, signature))
+    with pytest.raises(Conflict) as refusal:
+        audit_anchors(system_of(world, world.trust()), world.trust())
+    assert refusal.value.where == "edge-a anchor 2"
+    assert {one.signatures[0].msp_id for one in refusal.value.evidence} == {"edge-a-1", "edge-a-2"}
+    world.close()
+
+
+def test_a_cut_that_is_still_being_signed_is_no_fault(tmp_path):
+    world = build_world(tmp_path)
+    call(world.acting_as("edge-a", Role.RELAY), FixCut(world.indexes["edge-a"].anchor + 1))
+    report, newest = audit_anchors(system_of(world, world.trust()), world.trust())
+    assert report.heads["edge-a"] == {"edge-a": 2, "main": 1}
+    assert [one.statement.number for one in newest] == [1, 1, 1]
+    world.close()
 
 
 def test_chains_without_anchors_are_pending(tmp_path):
