@@ -38,7 +38,7 @@ from edgeproof.supervisor import ProcessSpec, Supervisor
 from edgeproof.training_runs import start_run
 from edgeproof.wiring import Parts
 
-__all__ = ["FleetWorld", "Kill", "free_port", "small_plan"]
+__all__ = ["FleetWorld", "Kill", "children", "free_port", "small_plan", "wait_until"]
 
 _SETTLE_S = 90.0
 _ENV = shutil.which("env") or "/usr/bin/env"
@@ -239,6 +239,7 @@ class FleetWorld:
                 kill.point for kill in self.kills if kill.process == name and "random" not in kill.point
             ]
             assert len(points) == count, f"{name} died at {points} only; left: {queue.points()}"
+        self.check_no_orphans()
 
     def _watch(self) -> None:
         seen: Counter[str] = Counter()
@@ -308,14 +309,30 @@ class FleetWorld:
 
     def leftovers(self) -> list[str]:
         """Every process, of whatever generation, that was started for this world and is alive."""
+        return [f"{pid} {_command(pid)[:300]!r}" for pid in self._alive()]
+
+    def check_no_orphans(self) -> None:
+        """Whoever was killed has left no child behind: each live process belongs to a supervised one.
+
+        Raises:
+            AssertionError: one does not.
+        """
+
+        def orphans() -> list[int]:
+            sessions = {self.pid(name) for name in self._supervisor.names()}
+            return [pid for pid in self._alive() if _session(pid) not in sessions | {None}]
+
+        wait_until(lambda: not orphans(), 10.0, lambda: f"orphans: {orphans()}")
+
+    def _alive(self) -> list[int]:
         mark = f"EDGEPROOF_FAILPOINT=@{self._points}".encode()
         found = []
-        for pid in _processes():
+        for entry in _processes():
             try:
-                if mark in (pid / "environ").read_bytes().split(b"\0") and not _is_zombie(pid):
-                    found.append(f"{pid.name} {(pid / 'cmdline').read_bytes().decode()[:300]!r}")
-            except (OSError, ProcessLookupError):
-                continue
+                if mark in (entry / "environ").read_bytes().split(b"\0") and not _is_zombie(entry):
+                    found.append(int(entry.name))
+            except OSError:
+                continue  # ended just now, or somebody else's
         return found
 
     def logs(self) -> str:
@@ -372,6 +389,21 @@ def caught_signals(pid: int) -> int:
 
 def _processes() -> Iterator[Path]:
     return (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def _session(pid: int) -> int | None:
+    """Leader of a process's session; None when it has ended."""
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def _is_zombie(entry: Path) -> bool:
