@@ -41,8 +41,9 @@ from chaincode.errors import (
     InvalidArgument,
     NotFound,
 )
+from chaincode.runs import run_key
 from identity import Role
-from protocol.encodings import sha256
+from protocol.encodings import encode, sha256
 
 
 @pytest.fixture
@@ -215,3 +216,21 @@ def test_refused_inferences(training: Training) -> None:
         edge.evaluate(GetInference("0" * 64))
     with pytest.raises(InvalidArgument):
         edge.evaluate(GetInference("A" * 64))
+
+
+def test_an_edge_that_accepted_by_another_roster_is_not_believed(chains: Interlocked) -> None:
+    training = start_training(chains)
+    training.accept_step(chains.b, 1)
+    # Edge a's peers conspire and keep a run whose roster of one other organisation suits them.
+    others = replace(training.run.rosters[0], organisations=("A1", "X1"))
+    forged = replace(training.run, rosters=(others, *training.run.rosters[1:]))
+    chains.a.world.values[run_key("digits")] = encode(forged)
+    step = training.submit_step(chains.a, 1)
+    pending = chains.a.commit(chains.a.simulate(step_vote(step, "X1"), trainer("X1")))
+    assert pending.result.state is State.ACCEPTED
+    anchored = chains.a.anchor()
+    carry(anchored, chains.main)
+    training.steps[("edge-a", 1)] = step
+    training.outcome_proofs[("edge-a", 1)] = proof_of(anchored, pending.transaction)
+    with pytest.raises(BadCrossChainProof, match="roster"):
+        chains.main.submit(training.next_model(1), aggregator("Cloud1"))
