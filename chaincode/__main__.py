@@ -6,13 +6,13 @@ import argparse
 import logging
 import signal
 import sys
-import threading
 from pathlib import Path
 
 from chaincode.registry import invoke
 from chaincode.shim import ChaincodeServer, TlsFiles
 
 _GRACE_SECONDS = 5.0
+_STOPPING = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,17 +29,17 @@ def main(arguments: list[str] | None = None) -> int:
     if options.tls_client_roots is not None and options.tls_key is None:
         parser.error("--tls-client-roots needs --tls-key and --tls-certificate")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # Blocked in every thread and waited for below. A handler would run only once the main thread wakes up, and
+    # a signal that comes just before it falls asleep would be heard by nobody.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
         server = ChaincodeServer(invoke, options.ccid, options.address, tls=_tls(options))
     except (OSError, RuntimeError) as error:
         print(f"chaincode: {error}", file=sys.stderr)
         return 2
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
     server.start()
     logging.getLogger("chaincode").info("serving %s on port %d", options.ccid, server.port)
-    stopping.wait()
+    signal.sigwait(_STOPPING)
     server.stop(_GRACE_SECONDS)
     return 0
 

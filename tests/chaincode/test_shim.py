@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import subprocess
 import sys
 import threading
@@ -403,7 +404,10 @@ def test_mutual_tls_between_peer_and_chaincode(creator: bytes) -> None:
         server.stop(0)
 
 
-def test_the_process_loads_neither_torch_nor_flask_and_stops_on_sigterm(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_the_process_loads_neither_torch_nor_flask_and_stops_when_told(
+    tmp_path: Path, stop: signal.Signals
+) -> None:
     script = (
         "import sys, chaincode.__main__\n"
         "heavy = {'torch', 'flask', 'numpy', 'sklearn', 'requests', 'pydantic'} & set(sys.modules)\n"
@@ -416,14 +420,17 @@ def test_the_process_loads_neither_torch_nor_flask_and_stops_on_sigterm(tmp_path
         cwd=tmp_path,
         text=True,
     ) as process:
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        port = int(line.rsplit(" ", 1)[1])
-        peer = FakePeer(port, {})
-        assert peer.package == PACKAGE
-        process.terminate()
-        assert process.wait(10) == 0
-        peer.hang_up()
+        try:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            port = int(line.rsplit(" ", 1)[1])
+            peer = FakePeer(port, {})
+            assert peer.package == PACKAGE
+            process.send_signal(stop)
+            assert process.wait(20) == 0
+            peer.hang_up()
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(
