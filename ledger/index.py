@@ -7,23 +7,20 @@ file. It refuses to go on when the ledger's chain is not the one that it has rea
 
 from __future__ import annotations
 
-import json
-import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from fabric_protos.common import common_pb2
 
 import accumulator
 from accumulator import Parameters
+from ledger.index_file import IndexFile
 from ledger.lookups import keys_of
 from ledger.port import Ledger
-from ledger.proof_errors import ChainDiverged, IndexDamaged, NotIndexed, Pending
+from ledger.proof_errors import ChainDiverged, NotIndexed, Pending
+from ledger.witnesses import WITNESS_LIMIT, WitnessCache
 from protocol.anchors import AnchorStatement
 from protocol.bundle import ProvenElement
 from protocol.chainstate import ChainState, ChainStateSnapshot, Fed
@@ -34,8 +31,6 @@ from protocol.errors import ProtocolError
 __all__ = ["ChainIndex", "IndexedElement"]
 
 _PRIME_BYTES: Final = 33
-_WITNESS_LIMIT: Final = 1 << 16  # rows; about 17 MiB at 2048 bits
-_SMALL_RANGE: Final = 64
 
 
 @dataclass(frozen=True)
@@ -71,22 +66,14 @@ class ChainIndex:
         path: Path,
         *,
         main: bool | None = None,
-        witness_limit: int = _WITNESS_LIMIT,
+        witness_limit: int = WITNESS_LIMIT,
     ) -> None:
         self.ledger: Final = ledger
         self.chain: Final = ledger.chain
         self.parameters: Final = parameters
         self._main = main
-        self._path = path
-        self._witness_limit = witness_limit
-        self._singles: dict[int, int] = {}
-        self._lock = threading.RLock()
-        with self._guarded():
-            self._database = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            # A cache: after a loss of power the newest blocks are read again.
-            self._database.execute("PRAGMA synchronous=NORMAL")
-            self._database.executescript(resources.files("ledger").joinpath("index.sql").read_text())
+        self._file: Final = IndexFile(path)
+        self._cache: Final = WitnessCache(self._file, parameters, witness_limit, self.primes)
         self._state = self._load()
 
     # ------------------------------------------------------------------ following
@@ -102,7 +89,7 @@ class ChainIndex:
             IndexDamaged: the index's own file.
             LedgerError: the ledger cannot be read.
         """
-        with self._lock:
+        with self._file.lock:
             self._check_same_chain()
             count = 0
             for block in self.ledger.blocks(self._state.height):
@@ -132,8 +119,7 @@ class ChainIndex:
 
     def close(self) -> None:
         """Close the file; the ledger stays open."""
-        with self._lock:
-            self._database.close()
+        self._file.close()
 
     # ------------------------------------------------------------------ what there is
 
@@ -143,7 +129,7 @@ class ChainIndex:
         Raises:
             NotIndexed: there is none (yet).
         """
-        row = self._one(
+        row = self._file.one(
             "SELECT block, position, code, envelope_hash, payload, function, tx, certificate"
             " FROM element WHERE number = ?",
             number,
@@ -160,7 +146,9 @@ class ChainIndex:
         Raises:
             NotIndexed: no such transaction was read.
         """
-        row = self._one("SELECT number FROM element WHERE tx = ? ORDER BY code, number LIMIT 1", transaction)
+        row = self._file.one(
+            "SELECT number FROM element WHERE tx = ? ORDER BY code, number LIMIT 1", transaction
+        )
         if row is None:
             raise NotIndexed(f"transaction {transaction} is not in {self.height} blocks of {self.chain}")
         return int(row[0])
@@ -178,7 +166,9 @@ class ChainIndex:
 
     def find_all(self, kind: str, key: str) -> tuple[int, ...]:
         """Numbers of all valid elements of a kind and key, ascending; may be none."""
-        rows = self._all("SELECT number FROM lookup WHERE kind = ? AND key = ? ORDER BY number", kind, key)
+        rows = self._file.all(
+            "SELECT number FROM lookup WHERE kind = ? AND key = ? ORDER BY number", kind, key
+        )
         return tuple(int(row[0]) for row in rows)
 
     def statement(self, number: int) -> AnchorStatement:
@@ -187,14 +177,14 @@ class ChainIndex:
         Raises:
             NotIndexed: no such cut was read.
         """
-        row = self._one("SELECT statement FROM statement WHERE number = ?", number)
+        row = self._file.one("SELECT statement FROM statement WHERE number = ?", number)
         if row is None:
             raise NotIndexed(f"{self.chain} has no anchor {number} in {self.height} blocks")
         return decode(AnchorStatement, row[0])
 
     def statements(self) -> tuple[AnchorStatement, ...]:
         """All of them, by number."""
-        rows = self._all("SELECT statement FROM statement ORDER BY number")
+        rows = self._file.all("SELECT statement FROM statement ORDER BY number")
         return tuple(decode(AnchorStatement, row[0]) for row in rows)
 
     def covering(self, number: int) -> int:
@@ -203,7 +193,7 @@ class ChainIndex:
         Raises:
             Pending: none does yet.
         """
-        row = self._one("SELECT number FROM statement WHERE last >= ? ORDER BY last LIMIT 1", number)
+        row = self._file.one("SELECT number FROM statement WHERE last >= ? ORDER BY last LIMIT 1", number)
         if row is None:
             raise Pending(f"element {number} of {self.chain} comes after the newest anchor {self.anchor}")
         return int(row[0])
@@ -216,7 +206,7 @@ class ChainIndex:
         Raises:
             NotIndexed: not all of them were read.
         """
-        rows = self._all(
+        rows = self._file.all(
             "SELECT prime FROM element WHERE number BETWEEN ? AND ? ORDER BY number", first, last
         )
         if len(rows) != last - first + 1:
@@ -241,7 +231,7 @@ class ChainIndex:
         Raises:
             NotIndexed, Pending: as ``membership``.
         """
-        with self._lock:
+        with self._file.lock:
             wanted: dict[int, list[int]] = {}
             covering: dict[int, int] = {}
             for number in numbers:
@@ -250,7 +240,7 @@ class ChainIndex:
                 wanted.setdefault(covering[number], []).append(number)
             witnesses: dict[int, bytes] = {}
             for anchor, members in wanted.items():
-                witnesses.update(self._witnesses(anchor, sorted(set(members))))
+                witnesses.update(self._cache.get(self.statement(anchor), sorted(set(members))))
             return [self._proven(number, covering[number], witnesses[number]) for number in numbers]
 
     def append_only(self, number: int) -> bytes:
@@ -259,8 +249,8 @@ class ChainIndex:
         Raises:
             NotIndexed: no such anchor.
         """
-        with self._lock:
-            row = self._one("SELECT append_only FROM statement WHERE number = ?", number)
+        with self._file.lock:
+            row = self._file.one("SELECT append_only FROM statement WHERE number = ?", number)
             if row is not None and row[0] is not None:
                 return bytes(row[0])
             statement = self.statement(number)
@@ -272,8 +262,7 @@ class ChainIndex:
                 statement.digest(),
             )
             raw = accumulator.encode_append_only(self.parameters, proof)
-            with self._guarded():
-                self._database.execute("UPDATE statement SET append_only = ? WHERE number = ?", (raw, number))
+            self._file.change("UPDATE statement SET append_only = ? WHERE number = ?", raw, number)
             return raw
 
     # ------------------------------------------------------------------ following, inside
@@ -296,8 +285,8 @@ class ChainIndex:
 
     def _take(self, block: common_pb2.Block) -> None:
         number = int(block.header.number)
-        with self._transaction():
-            stored = self._one("SELECT height FROM position")
+        with self._file.transaction():
+            stored = self._file.one("SELECT height FROM position")
             if stored is not None and stored[0] != self._state.height:
                 self._state = self._load()  # another process was faster
             if number < self._state.height:
@@ -314,8 +303,8 @@ class ChainIndex:
                 raise
 
     def _write(self, fed: Fed, state: ChainState) -> None:
-        database = self._database
-        database.executemany(
+        file = self._file
+        file.change_many(
             "INSERT INTO element VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
@@ -335,7 +324,7 @@ class ChainIndex:
                 )
             ],
         )
-        database.executemany(
+        file.change_many(
             "INSERT INTO lookup VALUES (?, ?, ?)",
             [
                 (kind, key, element.number)
@@ -343,81 +332,28 @@ class ChainIndex:
                 for kind, key in keys_of(view)
             ],
         )
-        database.executemany(
+        file.change_many(
             "INSERT INTO statement VALUES (?, ?, ?, ?, NULL)",
             [(one.number, one.first, one.last, encode(one)) for one in fed.statements],
         )
         snapshot = encode(replace(state.snapshot(), primes=()))
-        database.execute("INSERT OR REPLACE INTO position VALUES (1, ?, ?)", (state.height, snapshot))
+        file.change("INSERT OR REPLACE INTO position VALUES (1, ?, ?)", state.height, snapshot)
 
     def _load(self) -> ChainState:
-        row = self._one("SELECT snapshot FROM position")
+        row = self._file.one("SELECT snapshot FROM position")
         if row is None:
             return ChainState(self.chain, self.parameters, main=self._main)
         try:
             snapshot = decode(ChainStateSnapshot, row[0])
             primes = tuple(
                 bytes(entry[0])
-                for entry in self._all(
+                for entry in self._file.all(
                     "SELECT prime FROM element WHERE number > ? ORDER BY number", snapshot.anchored
                 )
             )
             return ChainState.restore(replace(snapshot, primes=primes), self.parameters)
         except ProtocolError as error:
-            raise IndexDamaged(f"{self._path} cannot be used, delete it to rebuild it: {error}") from error
-
-    # ------------------------------------------------------------------ witnesses, inside
-
-    def _witnesses(self, anchor: int, members: list[int]) -> dict[int, bytes]:
-        rows = self._all(
-            "SELECT number, witness FROM membership_witness WHERE number IN (SELECT value FROM json_each(?))",
-            json.dumps(members),
-        )
-        found = {int(number): bytes(witness) for number, witness in rows}
-        missing = [number for number in members if number not in found]
-        if missing:
-            found.update(self._make_witnesses(anchor, missing))
-        return found
-
-    def _make_witnesses(self, anchor: int, missing: list[int]) -> dict[int, bytes]:
-        statement = self.statement(anchor)
-        primes = self.primes(statement.first, statement.last)
-        before = accumulator.decode_value(self.parameters, statement.value_before)
-        # One witness costs a power by the whole range, all of them about log2(size) such powers: so rent
-        # first, and buy when renting has cost as much.
-        self._singles[anchor] = self._singles.get(anchor, 0) + len(missing)
-        if len(primes) > _SMALL_RANGE and self._singles[anchor] < len(primes).bit_length():
-            made = {
-                number: accumulator.membership_witness(
-                    self.parameters, before, primes, number - statement.first
-                )
-                for number in missing
-            }
-        else:
-            everyone = accumulator.all_membership_witnesses(self.parameters, before, primes)
-            made = dict(enumerate(everyone, statement.first))
-            self._singles.pop(anchor, None)
-        encoded = {
-            number: accumulator.encode_value(self.parameters, witness) for number, witness in made.items()
-        }
-        with self._transaction():
-            self._database.executemany(
-                "INSERT OR IGNORE INTO membership_witness VALUES (?, ?, ?)",
-                [(number, anchor, witness) for number, witness in encoded.items()],
-            )
-            self._shrink(anchor)
-        return {number: encoded[number] for number in missing}
-
-    def _shrink(self, keep: int) -> None:
-        """Drop whole ranges, oldest anchors first, until the limit holds; never the one just made."""
-        row = self._one("SELECT count(*) FROM membership_witness")
-        count = int(row[0]) if row else 0
-        while count > self._witness_limit:
-            oldest = self._one("SELECT min(anchor) FROM membership_witness WHERE anchor <> ?", keep)
-            if oldest is None or oldest[0] is None:
-                return
-            cursor = self._database.execute("DELETE FROM membership_witness WHERE anchor = ?", (oldest[0],))
-            count -= cursor.rowcount
+            raise self._file.damaged(error) from error
 
     def _proven(self, number: int, anchor: int, witness: bytes) -> ProvenElement:
         indexed = self.element(number)
@@ -434,31 +370,3 @@ class ChainIndex:
             offset=indexed.offset,
             witness=witness,
         )
-
-    # ------------------------------------------------------------------ SQLite
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock, self._guarded():
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT")
-
-    def _one(self, sql: str, *values: object) -> tuple[Any, ...] | None:
-        rows = self._all(sql, *values)
-        return rows[0] if rows else None
-
-    def _all(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        with self._lock, self._guarded():
-            return self._database.execute(sql, values).fetchall()
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise IndexDamaged(f"{self._path} cannot be used, delete it to rebuild it: {error}") from error

@@ -6,43 +6,32 @@ Nothing here is trusted by whoever verifies. What is missing because an anchor i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from chaincode.api import (
     Attest,
-    BatchRecorded,
     CommitModel,
     CreateRun,
     CrossChainProof,
-    EnrolDevice,
-    GetRecord,
-    Grant,
-    GrantDelegation,
     ModelVersion,
     Outcome,
     Run,
     Step,
-    StoredRecord,
     Subject,
-    SubmitBatch,
-    SubmitReading,
     SubmitStep,
 )
 from chaincode.payloads import decode_result
-from ledger.errors import ContractRefused
 from ledger.gathering import Chains, Gathering
 from ledger.index import ChainIndex
 from ledger.lookups import ACCEPTED, ANCHOR
-from ledger.port import Ledger, evaluate_typed
+from ledger.port import Ledger
 from ledger.proof_errors import ChainDiverged, IncompleteEvidence, IndexDamaged, NotIndexed, Pending
-from protocol.bundle import BatchEvidence, Bundle, LeafEvidence
+from ledger.record_evidence import add_records, place
+from protocol.bundle import Bundle
 from protocol.commitments import parse_manifest
-from protocol.encodings import decode, encode, sha256
+from protocol.encodings import sha256
 from protocol.errors import EncodingError
-from protocol.merkle import inclusion_paths, tree_root
-from protocol.readings import RecordLeaf, SignedReading
-from protocol.signature_base import record_id
 
 __all__ = [
     "ChainDiverged",
@@ -132,10 +121,10 @@ class Prover:
             Pending: an anchor is still awaited.
         """
         chains = self._chains()
-        places = _place(chains, chain, [record])
+        places = place(chains, chain, [record])
         chains.sync()
         gathering = Gathering(chains, _holders(chains, chain, holder))
-        _add_records(chains, gathering, chain, places)
+        add_records(chains, gathering, chain, places)
         return gathering.finish(profile=profile, kind="record", chain=chain, subject=record.hex())
 
     def model_bundle(
@@ -172,7 +161,7 @@ class Prover:
             gathering.manifests.append(records)
             data.setdefault(found.chain, {}).update(dict.fromkeys(records))
         for chain, wanted in sorted(data.items()):
-            _add_records(chains, gathering, chain, _place(chains, chain, list(wanted)))
+            add_records(chains, gathering, chain, place(chains, chain, list(wanted)))
         subject = f"{run}:{rounds[-1]}"
         return gathering.finish(profile=profile, kind=kind, chain=chains.main, subject=subject)
 
@@ -247,94 +236,3 @@ def _accepted(
     gathering.want(chain, element)
     outcome: Outcome = decode_result(Attest, index.element(element).payload)
     return outcome
-
-
-# ---------------------------------------------------------------------- records
-
-
-def _place(chains: Chains, chain: str, records: Sequence[bytes]) -> dict[str, list[StoredRecord]]:
-    """By transaction, what the chain holds of the records."""
-    ledger = chains.ledgers.get(chain)
-    if ledger is None:
-        raise NotIndexed(f"chain {chain} is not followed here")
-    found: dict[str, list[StoredRecord]] = {}
-    for record in records:
-        try:
-            stored: StoredRecord = evaluate_typed(ledger, GetRecord(record))
-        except ContractRefused as error:
-            if error.code != "not-found":
-                raise
-            raise NotIndexed(f"record {record.hex()} is not on {chain}") from error
-        found.setdefault(stored.transaction, []).append(stored)
-    return found
-
-
-def _add_records(
-    chains: Chains, gathering: Gathering, chain: str, places: Mapping[str, Sequence[StoredRecord]]
-) -> None:
-    """Ask for the batches of the records and for everything that their leaves rest on."""
-    index = chains.index(chain)
-    for transaction, records in places.items():
-        number = index.number_of(transaction)
-        gathering.want(chain, number)
-        gathering.batches.append(_batch(chains, chain, number, {one.index: one.leaf for one in records}))
-        for stored in records:
-            for key in _key_elements(index, stored.leaf.reading, number):
-                gathering.want(chain, key)
-
-
-def _key_elements(index: ChainIndex, reading: SignedReading, before: int) -> list[int]:
-    """The device's enrolment and, where a gateway signed for it, the grant in force at element ``before``."""
-    needed = [index.find(EnrolDevice.FUNCTION, reading.device)]
-    if "@" in reading.keyid:
-        grants = [one for one in index.find_all(GrantDelegation.FUNCTION, reading.keyid) if one < before]
-        if not grants:
-            raise NotIndexed(f"{index.chain} holds no grant of {reading.keyid} before element {before}")
-        needed.append(grants[-1])
-    return needed
-
-
-def _batch(chains: Chains, chain: str, number: int, wanted: Mapping[int, RecordLeaf]) -> BatchEvidence:
-    """The wanted leaves of a batch: without paths when they are all of it."""
-    recorded = _recorded(chains, chain, number)
-    if len(wanted) == recorded.count:
-        leaves = [LeafEvidence(at, leaf, ()) for at, leaf in sorted(wanted.items())]
-        return BatchEvidence(chain, number, tuple(leaves))
-    encoded = [encode(leaf) for leaf in _all_leaves(chains, chain, number, wanted)]
-    if tree_root(encoded) != recorded.root:
-        raise IncompleteEvidence(f"the batch of element {number} of {chain} cannot be put together again")
-    paths = list(inclusion_paths(encoded))
-    return BatchEvidence(
-        chain, number, tuple(LeafEvidence(at, leaf, paths[at]) for at, leaf in sorted(wanted.items()))
-    )
-
-
-def _recorded(chains: Chains, chain: str, number: int) -> BatchRecorded:
-    element = chains.index(chain).element(number)
-    kind = SubmitReading if element.function == SubmitReading.FUNCTION else SubmitBatch
-    recorded: BatchRecorded = decode_result(kind, element.payload)
-    return recorded
-
-
-def _all_leaves(chains: Chains, chain: str, number: int, known: Mapping[int, RecordLeaf]) -> list[RecordLeaf]:
-    """Every leaf of a batch, from the transaction's argument and the keys in force."""
-    index = chains.index(chain)
-    readings = decode(SubmitBatch, chains.view(chain, number).argument).readings
-    fingerprints: dict[str, bytes] = {}
-    leaves = []
-    for position, reading in enumerate(readings):
-        leaf = known.get(position)
-        if leaf is None:
-            if reading.keyid not in fingerprints:
-                fingerprints[reading.keyid] = _fingerprint(index, reading, number)
-            leaf = RecordLeaf(record_id(chain, reading), fingerprints[reading.keyid], reading)
-        leaves.append(leaf)
-    return leaves
-
-
-def _fingerprint(index: ChainIndex, reading: SignedReading, before: int) -> bytes:
-    enrolled, *granted = _key_elements(index, reading, before)
-    if granted:
-        grant: Grant = decode_result(GrantDelegation, index.element(granted[0]).payload)
-        return sha256(grant.key)
-    return sha256(decode_result(EnrolDevice, index.element(enrolled).payload).key)
