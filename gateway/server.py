@@ -26,7 +26,20 @@ __all__ = ["serve"]
 
 
 class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn carries no types
-    """Answers what is not even HTTP with a problem document too (gunicorn would send a page of HTML)."""
+    """Answers what is not even HTTP with a problem document too (gunicorn would send a page of HTML).
+
+    And leaves when its master was killed: gunicorn's own would keep the port, and every connection whose
+    client goes on sending, until its grace is over; the next master gives up before that.
+    """
+
+    def is_parent_alive(self) -> bool:
+        if super().is_parent_alive():
+            return True
+        self.alive = False  # answers from here on say "Connection: close"
+        self.set_accept_enabled(False)
+        for listener in self.sockets:
+            listener.close()
+        return False
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         if not isinstance(exc, ParseException):
