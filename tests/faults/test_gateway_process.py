@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from fleet_world import FleetWorld, children, small_plan, wait_until
 
+pytestmark = pytest.mark.faults
+
 GATEWAY = "gateway-edge-a"
 
 
@@ -45,6 +47,20 @@ def test_a_gateway_comes_back_on_its_port(world: FleetWorld, what: str) -> None:
     world.check_no_orphans()
     world.check_deaths()
     assert len(world.load.acknowledged) == 6
+    world.stop()
+
+
+def test_a_worker_without_its_master_leaves_the_port_though_clients_keep_sending(world: FleetWorld) -> None:
+    world.load.begin(0.0)
+    wait_until(lambda: len(world.load.acknowledged) > 10, 20.0)
+    before = master(world)
+    assert world.kill(GATEWAY, "process") is not None
+    wait_until(lambda: world.pid(GATEWAY) not in (None, before) and bool(children(master(world))), 10.0)
+    count = len(world.load.acknowledged)
+    wait_until(lambda: len(world.load.acknowledged) > count + 10, 20.0, world.logs)
+    world.load.finish(20.0)
+    # The next master found the port free, at the latest at its last attempt: none gave up.
+    world.check_deaths()
     world.stop()
 
 
