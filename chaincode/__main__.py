@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.tls_client_roots is not None and options.tls_key is None:
         parser.error("--tls-client-roots needs --tls-key and --tls-certificate")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    # Blocked in every thread and waited for below. A handler would run only once the main thread wakes up, and
+    # Blocked in every thread and waited for below. A handler would run only once the main thread wakes, and
     # a signal that comes just before it falls asleep would be heard by nobody.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
