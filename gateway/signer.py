@@ -62,7 +62,7 @@ class AnchorSigner:
         for other in status.statements:
             if other != statement:
                 _log.error(
-                    "%s: another organisation signed a different anchor %d; signing what this peer's blocks say",
+                    "%s: another organisation signed a different anchor %d; this one signs its own peer's",
                     self._ledger.chain,
                     status.number,
                 )
