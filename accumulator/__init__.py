@@ -1,7 +1,8 @@
 """The RSA accumulator: pure number theory over gmpy2, without clock, disk or socket.
 
 The paper's own unsound forms are in `accumulator.paper`, multiplication counting in `accumulator.counting`;
-neither is imported here.
+neither is imported here, nor are `accumulator.table_files`, which keeps tables on a disk, and
+`accumulator.pools`, which starts processes.
 """
 
 from accumulator.append_only import (
@@ -15,6 +16,7 @@ from accumulator.batch import MembershipInstance, aggregate, verify_aggregate, v
 from accumulator.encodings import decode_value, decode_value_hex, encode_value, encode_value_hex
 from accumulator.errors import (
     AccumulatorError,
+    Cancelled,
     EncodingError,
     InvalidAppendOnlyProof,
     InvalidCertificate,
@@ -22,6 +24,7 @@ from accumulator.errors import (
     InvalidMembership,
     InvalidParameters,
     InvalidProof,
+    InvalidTable,
     NotInGroup,
     NotPrimeRepresentative,
     OutOfRange,
@@ -37,6 +40,8 @@ from accumulator.primes import (
     hash_to_prime,
     is_prime,
 )
+from accumulator.root_factor import LazyWitnesses
+from accumulator.tables import FixedBaseTable, build_table
 from accumulator.update import accumulate, product, update
 
 __all__ = [
@@ -44,14 +49,18 @@ __all__ = [
     "RSA_2048",
     "AccumulatorError",
     "AppendOnlyProof",
+    "Cancelled",
     "EncodingError",
     "ExponentiationProof",
+    "FixedBaseTable",
     "InvalidAppendOnlyProof",
     "InvalidCertificate",
     "InvalidExponentiationProof",
     "InvalidMembership",
     "InvalidParameters",
     "InvalidProof",
+    "InvalidTable",
+    "LazyWitnesses",
     "MembershipInstance",
     "Modulus",
     "NotInGroup",
@@ -62,6 +71,7 @@ __all__ = [
     "accumulate",
     "aggregate",
     "all_membership_witnesses",
+    "build_table",
     "check_canonical_certificate",
     "check_certificate",
     "decode_append_only",

@@ -4,7 +4,7 @@ A count is a fact of the algorithm, not of the machine. The model is left-to-rig
 in seed 003, section IV.E; a library's windowed power needs fewer multiplications for the same squarings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,6 +12,9 @@ import gmpy2
 
 from accumulator.group import Group
 from accumulator.parameters import Parameters
+from accumulator.planning import Plan, part_bounds
+from accumulator.powers import SEGMENT
+from accumulator.tables import DIGIT, Layout, lane_widths
 from accumulator.update import product
 
 
@@ -45,6 +48,17 @@ class CountingGroup(Group):
     def _multiply(self, left: gmpy2.mpz, right: gmpy2.mpz) -> gmpy2.mpz:
         self.count += Count(1, 0) if left is right else Count(0, 1)
         return super()._multiply(left, right)
+
+    def _squares(self, value: gmpy2.mpz, count: int) -> list[gmpy2.mpz]:
+        chain = [value]
+        for _ in range(count):
+            chain.append(self._multiply(chain[-1], chain[-1]))
+        return chain
+
+    def _fill(self, buckets: list[gmpy2.mpz | None], work: Iterable[tuple[int, gmpy2.mpz]]) -> None:
+        for place, residue in work:
+            held = buckets[place]
+            buckets[place] = residue if held is None else self._multiply(held, residue)
 
     def _power(self, base: gmpy2.mpz, exponent: int) -> gmpy2.mpz:
         if exponent == 0:
@@ -85,8 +99,60 @@ def accumulate_count(primes: Sequence[int]) -> Count:
     return power_count(product(primes))
 
 
-def all_membership_witnesses_count(primes: Sequence[int]) -> Count:
-    """`all_membership_witnesses`: at every node of the tree, one power with the sibling's product.
+def gather_count(places: set[int]) -> Count:
+    """Adding up buckets 1, 2, ... by their place: a multiplication for each full one but the first, and one
+    for each place below the highest; the first of these is a squaring where that place is empty."""
+    full = {place for place in places if place}
+    if not full:
+        return Count()
+    highest = max(full)
+    squarings = int(highest > 1 and highest - 1 not in full)
+    return Count(squarings, len(full) - 1 + highest - 1 - squarings)
+
+
+def simultaneous_powers_count(exponents: Sequence[int], window: int) -> Count:
+    """`powers.simultaneous_powers`: one chain for all, buckets for each."""
+    last, multiplications, squarings = 0, 0, 0
+    for exponent in exponents:
+        digits: list[int] = []
+        position = 0
+        while exponent >> position:
+            if exponent >> position & 1:
+                width = min(window, SEGMENT - position % SEGMENT)
+                digits.append(exponent >> position & ((1 << width) - 1))
+                last = max(last, position)
+                position += width
+            else:
+                position += 1
+        odd = {digit // 2 for digit in digits}
+        multiplications += len(digits) - len(odd)
+        if odd != {0}:
+            # The product of buckets[i]^i is squared, times all above the lowest, times the lowest.
+            gathered = gather_count(odd)
+            squarings += gathered.squarings + 1
+            multiplications += gathered.multiplications + 1 + (0 in odd)
+    return Count(last + squarings, multiplications)
+
+
+def all_membership_witnesses_count(primes: Sequence[int], plan: Plan) -> Count:
+    """`all_membership_witnesses` by a plan that counts on no table: the powers of every opened node."""
+    if len(primes) <= max(1, plan.stop):
+        return Count()
+    step = plan.step(len(primes))
+    parts = [primes[low:high] for low, high in part_bounds(len(primes), step.arity)]
+    exponents = [
+        product([prime for other in parts if other is not part for prime in other]) for part in parts
+    ]
+    count = simultaneous_powers_count(exponents, step.window) if step.window else Count()
+    for exponent in exponents if not step.window else ():
+        count += power_count(exponent)
+    for part in parts:
+        count += all_membership_witnesses_count(part, plan)
+    return count
+
+
+def binary_root_factor_count(primes: Sequence[int]) -> Count:
+    """The binary RootFactor without sharing, for comparison: one power with the sibling's product a node.
 
     At n = 2^k elements of b bits that is about k·n·b squarings and half as many multiplications.
     """
@@ -96,6 +162,40 @@ def all_membership_witnesses_count(primes: Sequence[int]) -> Count:
         for position in range(len(level) - len(level) % 2):
             count += power_count(level[position])
         level = [product(level[position : position + 2]) for position in range(0, len(level), 2)]
+    return count
+
+
+def table_count(layout: Layout, exponent: int) -> Count:
+    """`FixedBaseTable.power`: no squarings but the few that set lanes off against each other."""
+    if not exponent:
+        return Count()
+    if exponent.bit_length() > layout.bits:
+        low, high = exponent & ((1 << layout.bits) - 1), exponent >> layout.bits
+        return table_count(layout, low) + power_count(high) + Count(0, 1)
+    units = [exponent >> DIGIT * i & ((1 << DIGIT) - 1) for i in range(-(-exponent.bit_length() // DIGIT))]
+    if len(units) > layout.dense:
+        wide = units[layout.dense :]
+        lanes = [wide[lane :: layout.lanes] for lane in range(layout.lanes)]
+        lanes[0] = units[: layout.dense] + lanes[0]
+        shifts = [DIGIT] * layout.lanes
+        zeros = True  # whole digits are taken unseen: a zero is multiplied into a bucket that is not used
+    else:
+        shifts = list(lane_widths(len(units)))
+        ends = [sum(shifts[: lane + 1]) for lane in range(len(shifts))]
+        lanes = [
+            [unit >> (end - width) & ((1 << width) - 1) for unit in units]
+            for width, end in zip(shifts, ends, strict=True)
+        ]
+        zeros = len(shifts) == 1
+    count = Count()
+    started = False
+    for shift, lane in zip(reversed(shifts), reversed(lanes), strict=True):
+        count += Count(shift if started else 0, 0)
+        taken = [digit for digit in lane if digit or zeros]
+        count += Count(0, len(taken) - len(set(taken)))
+        if any(lane):
+            count += gather_count(set(lane)) + Count(0, 1 if started else 0)
+            started = True
     return count
 
 

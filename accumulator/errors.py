@@ -7,9 +7,12 @@ AccumulatorError
 ├── NotInGroup                 shares a factor with the modulus
 ├── NotPrimeRepresentative     an exponent that is not a 256-bit prime
 ├── InvalidCertificate         an offset that does not lead from the digest to a prime in the window
+├── InvalidTable               bytes that are no table of a chain's generator, or a damaged one
+├── Cancelled                  the caller stopped the work
 └── InvalidProof               a claim that was checked and does not hold
     ├── InvalidMembership          membership witness, aggregate or batch; names the bad positions
     ├── InvalidExponentiationProof base^exponent is not the result
+    ├── InvalidNonMembership       an element is not shown to be absent
     └── InvalidAppendOnlyProof     the later value is not shown to contain the earlier one
 """
 
@@ -42,6 +45,14 @@ class InvalidCertificate(AccumulatorError):
     """The offset does not certify a prime representative of the digest."""
 
 
+class InvalidTable(AccumulatorError):
+    """The bytes are not a table of these parameters."""
+
+
+class Cancelled(AccumulatorError):
+    """The caller stopped the work before it was done."""
+
+
 class InvalidProof(AccumulatorError):
     """A proof was checked and refused."""
 
@@ -64,3 +75,7 @@ class InvalidExponentiationProof(InvalidProof):
 
 class InvalidAppendOnlyProof(InvalidProof):
     """An append-only proof does not hold."""
+
+
+class InvalidNonMembership(InvalidProof):
+    """An element is not shown to be absent."""

@@ -5,7 +5,7 @@ Z_N*, so the quotient by {±1} is what every value here lives in (Boneh, Bünz, 
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import gmpy2
 
@@ -42,10 +42,9 @@ class Group:
     def multi_power(self, bases: Sequence[int], exponents: Sequence[int]) -> int:
         """The product of bases[i]^exponents[i]; negative exponents invert.
 
-        Up to two bases are raised one by one, which is faster inside the library. More go through
-        Straus's interleaving with sliding windows of 5 bits: b squarings are shared by all, and each base
-        costs 16 multiplications for its odd powers and about b/6 more (b: bits of the longest exponent).
-        Memory: 16 residues a base.
+        Up to two bases are raised one by one, which is faster inside the library. More go through Straus's
+        interleaving or, from some hundreds on, through Pippenger's buckets, whichever takes fewer
+        multiplications (`multi_power_window`).
         """
         if len(bases) <= _FEW:
             result = 1
@@ -53,18 +52,56 @@ class Group:
                 power = self.power(base, exponent)
                 result = power if result == 1 else self.multiply(result, power)
             return result
-        factors: defaultdict[int, list[gmpy2.mpz]] = defaultdict(list)
+        positive = []
         for base, exponent in zip(bases, exponents, strict=True):
             if exponent < 0:
                 base, exponent = int(gmpy2.invert(base, self._n)), -exponent
-            self._schedule(gmpy2.mpz(base), exponent, factors)
+            positive.append((gmpy2.mpz(base), exponent))
+        window = multi_power_window(len(positive), max(exponent.bit_length() for _, exponent in positive))
+        return self.canonical(self._pippenger(positive, window) if window else self._straus(positive))
+
+    def _straus(self, pairs: Sequence[tuple[gmpy2.mpz, int]]) -> gmpy2.mpz:
+        """Straus 1964 with sliding windows of 5 bits.
+
+        b squarings are shared by all, and each base costs 16 multiplications for its odd powers and about
+        b/6 more (b: bits of the longest exponent). Memory: 16 residues a base.
+        """
+        factors: defaultdict[int, list[gmpy2.mpz]] = defaultdict(list)
+        for base, exponent in pairs:
+            self._schedule(base, exponent, factors)
         residue = gmpy2.mpz(1)
         for position in range(max(factors, default=-1), -1, -1):
             if residue != 1:
                 residue = self._multiply(residue, residue)
             for factor in factors.get(position, ()):
                 residue = factor if residue == 1 else self._multiply(residue, factor)
-        return self.canonical(residue)
+        return residue
+
+    def _pippenger(self, pairs: Sequence[tuple[gmpy2.mpz, int]], window: int) -> gmpy2.mpz:
+        """Pippenger 1976, the bucket method: digit after digit of `window` bits, from the top.
+
+        For each digit's place every base is multiplied into the bucket of its digit; the buckets are then
+        added up by their values. Memory: 2^window residues beside the bases.
+        """
+        bases = [base for base, _ in pairs]
+        columns = [_digits(exponent, window) for _, exponent in pairs]
+        residue: gmpy2.mpz | None = None
+        for place in range(max(map(len, columns)) - 1, -1, -1):
+            for _ in range(window if residue is not None else 0):
+                residue = self._multiply(residue, residue)
+            buckets: list[gmpy2.mpz | None] = [None] * (1 << window)
+            self._fill(
+                buckets,
+                (
+                    (column[place], base)
+                    for column, base in zip(columns, bases, strict=True)
+                    if place < len(column) and column[place]
+                ),
+            )
+            gathered = self._gather(buckets)
+            if gathered is not None:
+                residue = gathered if residue is None else self._multiply(residue, gathered)
+        return gmpy2.mpz(1) if residue is None else residue
 
     def _schedule(self, base: gmpy2.mpz, exponent: int, factors: defaultdict[int, list[gmpy2.mpz]]) -> None:
         """Note at which bit position which odd power of `base` is due."""
@@ -85,6 +122,61 @@ class Group:
     def _power(self, base: gmpy2.mpz, exponent: int) -> gmpy2.mpz:
         """base^exponent mod N for a non-negative exponent, sign kept."""
         return gmpy2.powmod(base, exponent, self._n)
+
+    def _squares(self, value: gmpy2.mpz, count: int) -> list[gmpy2.mpz]:
+        """value, value^2, value^4, ...: `count` squarings, so `count` + 1 residues. One loop, for speed."""
+        n, chain = self._n, [value]
+        for _ in range(count):
+            value = value * value % n
+            chain.append(value)
+        return chain
+
+    def _fill(self, buckets: list[gmpy2.mpz | None], work: Iterable[tuple[int, gmpy2.mpz]]) -> None:
+        """Multiply each residue into the bucket that it is given with. One loop, for speed."""
+        n = self._n
+        for place, residue in work:
+            held = buckets[place]
+            buckets[place] = residue if held is None else held * residue % n
+
+    def _gather(self, buckets: Sequence[gmpy2.mpz | None]) -> gmpy2.mpz | None:
+        """The product of buckets[i]^i by running products from the top; None when that is the empty one.
+
+        Cost: a multiplication for each full bucket and one for each place below the highest.
+        """
+        running: gmpy2.mpz | None = None
+        total: gmpy2.mpz | None = None
+        for place in range(len(buckets) - 1, 0, -1):
+            held = buckets[place]
+            if held is not None:
+                running = held if running is None else self._multiply(running, held)
+            if running is not None:
+                total = running if total is None else self._multiply(total, running)
+        return total
+
+
+def multi_power_window(count: int, bits: int) -> int:
+    """The bucket method's window for `count` bases and exponents of `bits` bits; 0 where Straus is cheaper.
+
+    By expected multiplications: Straus takes 16 + b/6 a base and b in common; the buckets take b/w times one
+    a base, 2^(w + 1) for adding up, and w.
+    """
+    best, window = count * (16 + bits / (_WINDOW + 1)) + bits, 0
+    for candidate in range(3, 17):
+        places = -(-bits // candidate)
+        cost = places * (count * (1 - 0.5**candidate) + (2 << candidate) + candidate)
+        if cost < best:
+            best, window = cost, candidate
+    return window
+
+
+def _digits(exponent: int, window: int) -> list[int]:
+    """The digits of `window` bits, lowest first."""
+    mask = (1 << window) - 1
+    digits = []
+    while exponent:
+        digits.append(exponent & mask)
+        exponent >>= window
+    return digits
 
 
 def _sliding_windows(exponent: int) -> list[tuple[int, int]]:

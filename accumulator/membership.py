@@ -6,13 +6,25 @@ the verifier from the element, never taken from the prover.
 
 from collections.abc import Sequence
 
+import gmpy2
+
 from accumulator.errors import AccumulatorError, InvalidMembership
 from accumulator.parameters import Parameters
+from accumulator.planning import Costs
 from accumulator.primes import check_prime, check_width
-from accumulator.update import product
+from accumulator.root_factor import make_plan, root_factor
+from accumulator.tables import FixedBaseTable, power_from, usable_table
+from accumulator.update import integer_product
 
 
-def membership_witness(parameters: Parameters, value_before: int, primes: Sequence[int], index: int) -> int:
+def membership_witness(
+    parameters: Parameters,
+    value_before: int,
+    primes: Sequence[int],
+    index: int,
+    *,
+    table: FixedBaseTable | None = None,
+) -> int:
     """The membership witness of `primes[index]` against the value after all of `primes`.
 
     Args:
@@ -20,6 +32,7 @@ def membership_witness(parameters: Parameters, value_before: int, primes: Sequen
         value_before: the accumulator value before the range.
         primes: the range's prime representatives.
         index: zero-based position in `primes`.
+        table: of the chain's generator; it serves a range that begins there and is ignored elsewhere.
 
     Cost: a product tree and one power with all other primes; it depends on the range, not on the chain.
 
@@ -32,16 +45,29 @@ def membership_witness(parameters: Parameters, value_before: int, primes: Sequen
         raise IndexError(f"no element {index} in a range of {len(primes)}")
     parameters.check_value(value_before)
     check_width(primes)
-    others = [prime for position, prime in enumerate(primes) if position != index]
-    return parameters.group.power(value_before, product(others))
+    rest = [prime for position, prime in enumerate(primes) if position != index]
+    return power_from(parameters, value_before, integer_product(rest), table)
 
 
-def all_membership_witnesses(parameters: Parameters, value_before: int, primes: Sequence[int]) -> list[int]:
-    """The membership witnesses of all of `primes`, in order: the binary RootFactor.
+def all_membership_witnesses(
+    parameters: Parameters,
+    value_before: int,
+    primes: Sequence[int],
+    *,
+    costs: Costs | None = None,
+    table: FixedBaseTable | None = None,
+) -> list[int]:
+    """The membership witnesses of all of `primes`, in order, by the m-ary RootFactor.
 
-    Each half of the range is raised to the product of the other half, and so on down (Sander, Ta-Shma, Yung
-    2000; RootFactor in Boneh, Bünz, Fisch 2019, section 4.1). Cost: every level of the tree raises to all the
-    primes once, so n·log2(n) 256-bit powers instead of n·(n - 1).
+    Args:
+        parameters: the chain's.
+        value_before: the accumulator value before the range.
+        primes: the range's prime representatives.
+        costs: what arity and windows are chosen by; measured once for each width of N when None.
+        table: of the chain's generator; it serves a range that begins there and is ignored elsewhere.
+
+    Cost: every level of the tree raises to all the primes once, so about n·log2(n) 256-bit powers instead of
+    n·(n - 1), of which the shared squarings save a fifth to a third.
 
     Raises:
         OutOfRange, NotInGroup: `value_before` is not a canonical accumulator value.
@@ -51,25 +77,15 @@ def all_membership_witnesses(parameters: Parameters, value_before: int, primes: 
     check_width(primes)
     if not primes:
         return []
-    levels = _product_levels(primes)
-    values = [value_before]
-    for level in reversed(levels[:-1]):
-        values = [
-            parameters.group.power(values[position // 2], level[position ^ 1])
-            if position ^ 1 < len(level)
-            else values[position // 2]
-            for position in range(len(level))
-        ]
-    return values
-
-
-def _product_levels(primes: Sequence[int]) -> list[list[int]]:
-    """All levels of the product tree, leaves first; a last node without a sibling moves up unchanged."""
-    levels = [list(primes)]
-    while len(levels[-1]) > 1:
-        level = levels[-1]
-        levels.append([product(level[position : position + 2]) for position in range(0, len(level), 2)])
-    return levels
+    usable = usable_table(parameters, value_before, table)
+    parts = root_factor(
+        parameters.group,
+        gmpy2.mpz(value_before),
+        primes,
+        make_plan(parameters, costs=costs, table=usable),
+        usable.residue_power if usable else None,
+    )
+    return [parameters.group.canonical(value) for _, _, value in parts]
 
 
 def verify_membership(parameters: Parameters, value_after: int, prime: int, witness: int) -> None:

@@ -9,19 +9,25 @@ import gmpy2
 
 from accumulator.parameters import Parameters
 from accumulator.primes import check_width
+from accumulator.tables import FixedBaseTable, power_from
 
 
 def product(primes: Sequence[int]) -> int:
     """The product of the integers by a balanced tree (1 for none). Cost: O(M(n) log n) bit operations."""
+    return int(integer_product(primes))
+
+
+def integer_product(primes: Sequence[int]) -> gmpy2.mpz:
+    """As `product`, in the library's own integers."""
     level = [gmpy2.mpz(prime) for prime in primes]
     if not level:
-        return 1
+        return gmpy2.mpz(1)
     while len(level) > 1:
         paired = [left * right for left, right in zip(level[::2], level[1::2], strict=False)]
         if len(level) % 2:
             paired.append(level[-1])
         level = paired
-    return int(level[0])
+    return level[0]
 
 
 def update(parameters: Parameters, value: int, prime: int) -> int:
@@ -34,8 +40,16 @@ def update(parameters: Parameters, value: int, prime: int) -> int:
     return accumulate(parameters, value, [prime])
 
 
-def accumulate(parameters: Parameters, value: int, primes: Sequence[int]) -> int:
+def accumulate(
+    parameters: Parameters, value: int, primes: Sequence[int], *, table: FixedBaseTable | None = None
+) -> int:
     """The accumulator value after all of `primes`, in any order: a product tree and one power.
+
+    Args:
+        parameters: the chain's.
+        value: the accumulator value before.
+        primes: the prime representatives to accumulate.
+        table: of the chain's generator; it serves where `value` is the generator and is ignored elsewhere.
 
     Raises:
         OutOfRange, NotInGroup: `value` is not a canonical accumulator value.
@@ -43,4 +57,4 @@ def accumulate(parameters: Parameters, value: int, primes: Sequence[int]) -> int
     """
     parameters.check_value(value)
     check_width(primes)
-    return parameters.group.power(value, product(primes))
+    return power_from(parameters, value, integer_product(primes), table)

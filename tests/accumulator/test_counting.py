@@ -1,6 +1,9 @@
 import random
 
+import gmpy2
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from accumulator import (
     MembershipInstance,
@@ -17,15 +20,22 @@ from accumulator import (
 from accumulator.append_only import prove_append_only
 from accumulator.counting import (
     Count,
+    CountingGroup,
     CountingParameters,
     accumulate_count,
     all_membership_witnesses_count,
+    binary_root_factor_count,
     each_membership_witness_count,
     power_count,
     protocol3_claimed,
     protocol3_counted,
+    simultaneous_powers_count,
+    table_count,
 )
 from accumulator.paper import protocol_3
+from accumulator.planning import TYPICAL, Costs, Plan
+from accumulator.powers import SEGMENT, simultaneous_powers
+from accumulator.tables import FixedBaseTable, Layout, plan_layout
 
 
 @pytest.fixture
@@ -46,6 +56,14 @@ def test_counted_arithmetic_gives_the_same_results(counting, parameters, element
     verify_append_only(parameters, counting.generator, elements.value_after, proof, b"")
     made = aggregate(counting, elements.primes[:5], elements.witnesses[:5], elements.value_after)
     assert made == aggregate(parameters, elements.primes[:5], elements.witnesses[:5], elements.value_after)
+
+
+def table_of(parameters, layout):
+    """A table of any layout, by plain powers."""
+    n, g = parameters.modulus.n, parameters.generator
+    positions = [layout.position(entry) for entry in range(layout.entries)]
+    entries = [gmpy2.powmod(g, 1 << position, n) for position in positions]
+    return FixedBaseTable(parameters, layout, entries, gmpy2.powmod(g, 1 << layout.bits, n))
 
 
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3, 7, 8, 2**255 - 19, 2**256 - 1])
@@ -76,15 +94,76 @@ def test_single_witness_matches_the_formula(counting, elements):
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 11, 12])
 def test_all_witnesses_match_the_formula(counting, elements, count):
     primes = elements.primes[:count]
-    all_membership_witnesses(counting, counting.generator, primes)
-    assert counting.counting_group.count == all_membership_witnesses_count(primes)
+    made = all_membership_witnesses(counting, counting.generator, primes, costs=TYPICAL)
+    assert counting.counting_group.count == all_membership_witnesses_count(primes, Plan(TYPICAL))
+    assert len(made) == count
+
+
+@pytest.mark.parametrize(
+    "costs", [Costs(1, 1, 9, 9), Costs(9, 9, 1, 1), Costs(1, 9, 2, 2)], ids=["shared", "library", "mixed"]
+)
+def test_all_witnesses_match_the_formula_under_any_costs(counting, range_of, parameters, costs):
+    elements = range_of(parameters, 70, "costs")
+    made = all_membership_witnesses(counting, counting.generator, elements.primes, costs=costs)
+    assert made == elements.witnesses
+    assert counting.counting_group.count == all_membership_witnesses_count(elements.primes, Plan(costs))
 
 
 def test_root_factor_takes_n_log_n_powers_instead_of_n_squared(elements):
     primes = elements.primes[:8]
-    tree, each = all_membership_witnesses_count(primes), each_membership_witness_count(primes)
+    tree, each = binary_root_factor_count(primes), each_membership_witness_count(primes)
     assert tree.squarings == pytest.approx(8 * 3 * 256, rel=0.02)  # n·log2(n) powers of 256 bits
     assert each.squarings == pytest.approx(8 * 7 * 256, rel=0.02)  # n·(n - 1)
+
+
+def test_sharing_the_chain_saves_squarings_and_multiplications():
+    primes = [2**255 + 2 * number + 1 for number in range(512)]
+    scrambled = [pow(3, prime, 2**256) | 1 | 2**255 for prime in primes]
+    shared = all_membership_witnesses_count(scrambled, Plan(TYPICAL))
+    binary = binary_root_factor_count(scrambled)
+    assert shared.squarings < 0.6 * binary.squarings
+    assert shared.total < 0.6 * binary.total
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(1, 2**300), min_size=1, max_size=5), st.integers(1, 9))
+def test_simultaneous_powers_match_the_formula(modulus, exponents, window):
+    group = CountingGroup(modulus.n)
+    simultaneous_powers(group, gmpy2.mpz(5), [gmpy2.mpz(exponent) for exponent in exponents], window)
+    assert group.count == simultaneous_powers_count(exponents, window)
+
+
+@pytest.mark.parametrize("bits", [SEGMENT - 1, SEGMENT, SEGMENT + 1, 2 * SEGMENT, 3 * SEGMENT + 5])
+def test_simultaneous_powers_match_the_formula_around_segments(modulus, bits):
+    group = CountingGroup(modulus.n)
+    exponents = [2**bits - 1, 2 ** (bits - 1), 2**bits // 3]
+    simultaneous_powers(group, gmpy2.mpz(5), [gmpy2.mpz(exponent) for exponent in exponents], 6)
+    assert group.count == simultaneous_powers_count(exponents, 6)
+
+
+@pytest.mark.parametrize(
+    "layout", [Layout(400, 0, 1), Layout(60, 70, 3), Layout(30, 20, 2)], ids=["dense", "wide", "short"]
+)
+def test_table_powers_match_the_formula(modulus, layout):
+    parameters = CountingParameters(modulus, "edge-a")
+    table = table_of(parameters, layout)
+    source = random.Random(7)
+    for bits in (1, 11, 12, 256, 660, 661, 1500, 4000):
+        exponent = source.getrandbits(bits) | 1 << (bits - 1)
+        parameters.counting_group.reset()
+        assert table.power(exponent) == parameters.group.canonical(
+            pow(parameters.generator, exponent, modulus.n)
+        )
+        assert parameters.counting_group.count == table_count(layout, exponent), bits
+
+
+def test_a_table_saves_most_of_a_power():
+    layout = plan_layout(256, 1024, 32 << 20)
+    exponent = pow(3, 10**6, 2**256000) | 1 << 255999
+    spent = table_count(layout, exponent)
+    assert spent.squarings == 0
+    assert spent.total < 256000 / 11 + 2 * 2**11
+    assert spent.total < 0.08 * power_count(exponent).total
 
 
 def test_random_batch_shares_its_squarings(counting, elements):
