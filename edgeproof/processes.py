@@ -9,19 +9,26 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import secrets
 import signal
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeproof.deployment import Deployment
+from edgeproof.errors import DeploymentError
 from edgeproof.settings import Settings
 from edgeproof.wiring import Parts
 from identity import Role
+from identity.errors import KeyStoreError
+from identity.files import read_file, write_file
 
 if TYPE_CHECKING:
     from training.machine import Machine
 
 __all__ = [
+    "operator_token",
     "run_aggregator",
     "run_gateway",
     "run_peer",
@@ -54,6 +61,7 @@ def run_gateway(
             state=parts.folder("keys"),
             main=parts.ledger(main.chain, main.operator, Role.AUDITOR),
             prover=parts.prover,
+            operator_token=operator_token(parts.folder("keys")),
         )
 
     def close(_: Services) -> None:
@@ -69,6 +77,34 @@ def run_gateway(
         certificate=certificate,
         key=key,
     )
+
+
+def operator_token(folder: Path) -> str:
+    """The token of a gateway's operator: the file ``operator-token``, made once, for its owner's eyes alone.
+
+    Any number of processes may ask at once: all get the same one.
+
+    Raises:
+        DeploymentError: the file cannot be made or read, others can read it, or it holds no token.
+    """
+    path = folder / "operator-token"
+    try:
+        if not path.exists():
+            fresh = secrets.token_urlsafe(32)
+            try:
+                write_file(path, fresh.encode(), mode=0o600, replace=False)
+                _log.info("made the operator's token in %s", path)
+            except KeyStoreError:
+                if not path.exists():  # else another process was first: its token is the one
+                    raise
+        if path.stat().st_mode & 0o077:
+            raise DeploymentError(f"others can read {path}: remove it, and a new token is made")
+        token = read_file(path).decode("ascii").strip()
+    except (KeyStoreError, OSError, UnicodeDecodeError) as error:
+        raise DeploymentError(f"the operator's token {path} cannot be used: {error}") from error
+    if re.fullmatch(r"[A-Za-z0-9_-]{32,512}", token) is None:
+        raise DeploymentError(f"{path} holds no token: remove it, and a new one is made")
+    return token
 
 
 def run_signer(deployment: Deployment, chain: str, organisation: str) -> None:
@@ -157,10 +193,16 @@ def _parts(deployment: Deployment, name: str) -> Parts:
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
+    """An event that SIGTERM and SIGINT set; to be called in the main thread."""
     stop = threading.Event()
+
+    def handle(*_: object) -> None:
+        # A handler runs between two steps of the main thread, which may be inside this event's own lock:
+        # setting it here could wait for ever.
+        threading.Thread(target=stop.set, name="stop", daemon=True).start()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, handle)
     return stop
 
 
