@@ -5,12 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Final
 
 from ledger.errors import CorruptLedger, LedgerError
@@ -19,7 +16,7 @@ from store.errors import StoreError
 from training.errors import InvalidRecipe, TrainingError, WorkerStopped
 from training.machine import Advance, Done, Finished, Machine, Waiting
 
-__all__ = ["Event", "Faulted", "Runner", "stop_on_signals"]
+__all__ = ["Event", "Faulted", "Runner"]
 
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE_S: Final = 0.1
@@ -37,21 +34,6 @@ class Faulted:
 
 Event = Advance | Faulted
 Progress = Callable[[Machine, Event], None]
-
-
-@contextmanager
-def stop_on_signals(stop: threading.Event) -> Iterator[threading.Event]:
-    """Set ``stop`` on SIGTERM and SIGINT while inside; for a process's main thread."""
-
-    def handler(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)
 
 
 class Runner:

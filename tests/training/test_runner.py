@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -130,26 +128,3 @@ def test_a_worker_that_was_stopped_is_no_fault():
 
     finished, told = _run(Stopping(END), stop=stop)
     assert (finished, told) == (False, [Waiting("the process stops")])
-
-
-def test_sigterm_ends_a_process_cleanly():
-    code = """
-import threading
-from training.runner import Runner, stop_on_signals
-from training.machine import Waiting
-class Machine:
-    name = "m"
-    class ledger:
-        def information(): return type("I", (), {"height": 1})
-        def wait(height, timeout): return threading.Event().wait(timeout)
-    def advance(self):
-        print("up", flush=True)
-        return Waiting("x")
-with stop_on_signals(threading.Event()) as stop:
-    print(Runner([Machine()], stop).run())
-"""
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "up\n"
-    process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=10)
-    assert (process.returncode, out.splitlines()[-1]) == (0, "False")
