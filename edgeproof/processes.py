@@ -99,8 +99,8 @@ def operator_token(folder: Path) -> str:
                     raise
         if path.stat().st_mode & 0o077:
             raise DeploymentError(f"others can read {path}: remove it, and a new token is made")
-        token = read_file(path).decode("ascii").strip()
-    except (KeyStoreError, OSError, UnicodeDecodeError) as error:
+        token = read_file(path).decode("ascii", "replace").strip()
+    except (KeyStoreError, OSError) as error:
         raise DeploymentError(f"the operator's token {path} cannot be used: {error}") from error
     if re.fullmatch(r"[A-Za-z0-9_-]{32,512}", token) is None:
         raise DeploymentError(f"{path} holds no token: remove it, and a new one is made")

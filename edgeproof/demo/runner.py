@@ -356,8 +356,12 @@ class Demo:
             f"{proof['bytes']} bytes, made in {proof['prove_ms']:.1f} ms,"
             f" verified in {proof['verify_ms']:.1f} ms",
         )
+        bundles = {path.stem for path in (self.out / "bundles").glob("*.json")}
         for name, said in self._audits:
-            table.add_row(f"audit: {name}", f"exit {said.exit_code}: {said.document.get('verdict', '')}")
+            if name not in bundles:
+                table.add_row(f"audit: {name}", f"exit {said.exit_code}: {said.document['verdict']}")
+        verified = sum(name in bundles and said.exit_code == 0 for name, said in self._audits)
+        table.add_row("audit: exported bundles, offline", f"{verified} of {len(bundles)} verified")
         self.console.print(table)
         attacks = Table("attack", "caught", "exit", title="Attacks")
         for attack in summary["attacks"]:
