@@ -5,11 +5,23 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-__all__ = ["Latencies", "closed_loop", "median_ms", "open_loop", "percentile"]
+__all__ = [
+    "Latencies",
+    "closed_loop",
+    "elapsed_ms",
+    "interleaved_ms",
+    "latencies",
+    "median_ms",
+    "median_row",
+    "open_loop",
+    "percentile",
+    "rotated",
+]
 
 
 @dataclass(frozen=True)
@@ -33,15 +45,38 @@ def percentile(values: Sequence[float], fraction: float) -> float:
     return ordered[min(rank, len(ordered)) - 1]
 
 
+def elapsed_ms(action: Callable[[], object]) -> float:
+    """Wall time of one call, milliseconds."""
+    started = time.perf_counter()
+    action()
+    return (time.perf_counter() - started) * 1000
+
+
 def median_ms(action: Callable[[], object], repeats: int = 5) -> float:
     """Median wall time of ``action`` over ``repeats`` calls, milliseconds; one call before them warms up."""
     action()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
+    return statistics.median(elapsed_ms(action) for _ in range(repeats))
+
+
+def rotated(names: Sequence[str], turn: int) -> list[str]:
+    """The names in another order each turn, so that none always comes first."""
+    at = turn % len(names)
+    return [*names[at:], *names[:at]]
+
+
+def interleaved_ms(actions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median wall times of several actions that are compared, milliseconds.
+
+    Each repeat runs them all, in turning order: whatever else the machine does meets all alike. One round
+    before them warms up.
+    """
+    times: dict[str, list[float]] = {name: [] for name in actions}
+    for action in actions.values():
         action()
-        times.append((time.perf_counter() - started) * 1000)
-    return statistics.median(times)
+    for turn in range(repeats):
+        for name in rotated(list(actions), turn):
+            times[name].append(elapsed_ms(actions[name]))
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def closed_loop(clients: int, each: int, action: Callable[[int, int], object]) -> Latencies:
@@ -66,7 +101,7 @@ def closed_loop(clients: int, each: int, action: Callable[[int, int], object]) -
         started = time.perf_counter()
         results = [future.result() for future in futures]
         seconds = time.perf_counter() - started
-    return _latencies([t for times, _ in results for t in times], sum(f for _, f in results), seconds)
+    return latencies([t for times, _ in results for t in times], sum(f for _, f in results), seconds)
 
 
 def open_loop(rate: float, count: int, workers: int, action: Callable[[int], object]) -> Latencies:
@@ -95,10 +130,11 @@ def open_loop(rate: float, count: int, workers: int, action: Callable[[int], obj
             if pause > 0:
                 time.sleep(pause)
             pool.submit(work, number, due)
-    return _latencies(times, len(failed), time.perf_counter() - begin)
+    return latencies(times, len(failed), time.perf_counter() - begin)
 
 
-def _latencies(times: Sequence[float], failed: int, seconds: float) -> Latencies:
+def latencies(times: Sequence[float], failed: int, seconds: float) -> Latencies:
+    """What single times in seconds, ``failed`` of them without success, come to over ``seconds``."""
     return Latencies(
         count=len(times),
         tx_per_s=(len(times) - failed) / seconds,
@@ -109,3 +145,10 @@ def _latencies(times: Sequence[float], failed: int, seconds: float) -> Latencies
         p99_s=percentile(times, 0.99),
         failed=failed,
     )
+
+
+def median_row(runs: Sequence[Latencies]) -> dict[str, Any]:
+    """The median of every field over several runs; of failures, their sum."""
+    rows = [asdict(run) for run in runs]
+    medians = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+    return {**medians, "count": rows[0]["count"], "failed": sum(row["failed"] for row in rows)}

@@ -1,0 +1,272 @@
+"""Readings through REST: a gateway process on the embedded ledger, real HTTP, real signatures.
+
+The gateway runs as in a deployment (``edgeproof serve gateway`` under the supervisor), alone: no anchor
+signers, relay or training peers beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from benchmarks.device_load import CONTENT_TYPE, DeviceLoad, Load, reading_bytes
+from benchmarks.errors import MeasurementFailed
+from benchmarks.http_load import Answers
+from benchmarks.measure import latencies, median_row, percentile, rotated
+from benchmarks.scale import Say, Scale
+from edgeproof.deployment import Deployment, Plan
+from edgeproof.fleet import service_specs
+from edgeproof.setup import make_deployment
+from edgeproof.supervisor import Supervisor
+from edgeproof.wiring import Parts
+from gateway.client import DeviceClient, enrolment
+from identity import KeyPair
+from ledger.port import Ledger
+from protocol.configuration import Configuration
+from protocol.elements import views
+
+__all__ = ["measure_rest"]
+
+_EDGE = "edge-a"
+_START_S = 60.0
+
+
+@dataclass(frozen=True)
+class _Gateway:
+    """The running gateway and the devices that send to it."""
+
+    load: DeviceLoad
+    ledger: Ledger
+    """Its chain, read from this process."""
+    pid: int
+    """Of gunicorn's master; the worker is its child."""
+
+    def send(self, load: Load) -> _Run:
+        self.load.prepare(load)
+        before = _processor_seconds(self.pid)
+        answers = self.load.run()
+        return _Run(answers, _processor_seconds(self.pid) - before)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One load, and the processor time that the gateway took for it, seconds."""
+
+    answers: Answers
+    gateway_cpu_s: float
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return len(self.answers.times) / self.answers.seconds
+
+
+def measure_rest(scale: Scale, say: Say) -> dict[str, Any]:
+    """Single posts beside the empty handler, batches, one post on an idle gateway, many at once.
+
+    Returns:
+        ``empty`` and ``single`` (rows of ``Latencies``), ``single_to_empty`` (median of the ratios of runs
+        side by side), ``batches`` (a row a batch size), ``idle`` (latency), ``burst`` (transactions).
+    """
+    with tempfile.TemporaryDirectory(prefix="edgeproof-bench-") as name:
+        deployment = make_deployment(Path(name) / "deployment", Plan.standard(1))
+        with _gateway(deployment, Path(name), scale) as gateway:
+            say("warming up")
+            gateway.send(Load(scale.connections * 4, 1, scale.connections))
+            gateway.send(Load(scale.connections * 4, 0, scale.connections))
+            return {
+                **_singles(gateway, scale, say),
+                "batches": _batches(gateway, scale, say),
+                "idle": _idle(gateway, scale, say),
+                "burst": _burst(gateway, scale, say),
+                "reading_bytes": len(reading_bytes(0)),
+                "devices": scale.devices,
+                # Once when it comes in, and once by the contract for each organisation that endorses.
+                "signature_checks": 1 + _endorsers(deployment),
+            }
+
+
+def _singles(gateway: _Gateway, scale: Scale, say: Say) -> dict[str, Any]:
+    loads = {
+        "empty": Load(scale.empty_requests, 0, scale.connections),
+        "single": Load(scale.single_requests, 1, scale.connections),
+    }
+    runs: dict[str, list[_Run]] = {name: [] for name in loads}
+    per_transaction = []
+    for repeat in range(scale.repeats):
+        for name in rotated(list(loads), repeat):
+            first = gateway.ledger.information().height
+            runs[name].append(gateway.send(loads[name]))
+            if name == "single":
+                per_transaction.append(scale.single_requests / _transactions(gateway.ledger, first))
+        single, empty = runs["single"][-1].rate, runs["empty"][-1].rate
+        say(
+            f"single posts {repeat + 1}/{scale.repeats}: {single:.0f}/s, empty handler {empty:.0f}/s, "
+            f"ratio {single / empty:.2f}"
+        )
+    ratios = [single.rate / empty.rate for single, empty in zip(runs["single"], runs["empty"], strict=True)]
+    return {
+        "connections": scale.connections,
+        **{name: _row(of_name, 1) for name, of_name in runs.items()},
+        "single_to_empty": statistics.median(ratios),
+        "single_readings_per_transaction": statistics.median(per_transaction),
+    }
+
+
+def _batches(gateway: _Gateway, scale: Scale, say: Say) -> list[dict[str, Any]]:
+    runs: dict[int, list[_Run]] = {size: [] for size in scale.batch_sizes}
+    for repeat in range(scale.repeats):
+        for size in scale.batch_sizes:
+            count = scale.batch_readings // size
+            runs[size].append(gateway.send(Load(count, size, scale.batch_connections)))
+            rate = size * runs[size][-1].rate
+            say(f"batches {repeat + 1}/{scale.repeats}: of {size}, {rate:.0f} readings/s")
+    return [
+        {
+            "batch": size,
+            "connections": scale.batch_connections,
+            "readings_per_s": statistics.median(size * run.rate for run in of_size),
+            **_row(of_size, size),
+        }
+        for size, of_size in runs.items()
+    ]
+
+
+def _idle(gateway: _Gateway, scale: Scale, say: Say) -> dict[str, Any]:
+    medians, p95s, worst = [], [], []
+    for repeat in range(scale.repeats):
+        answers = gateway.send(Load(scale.idle_posts, 1, 1, pause_s=scale.idle_pause_s)).answers
+        medians.append(statistics.median(answers.times) * 1000)
+        p95s.append(percentile(answers.times, 0.95) * 1000)
+        worst.append(max(answers.times) * 1000)
+        say(f"idle gateway {repeat + 1}/{scale.repeats}: median {medians[-1]:.1f} ms, p95 {p95s[-1]:.1f} ms")
+    return {
+        "posts": scale.idle_posts,
+        "pause_s": scale.idle_pause_s,
+        "median_ms": statistics.median(medians),
+        "p95_ms": statistics.median(p95s),
+        "max_ms": max(worst),
+    }
+
+
+def _burst(gateway: _Gateway, scale: Scale, say: Say) -> dict[str, Any]:
+    counts, times = [], []
+    for repeat in range(scale.repeats):
+        first = gateway.ledger.information().height
+        answers = gateway.send(Load(scale.burst, 1, scale.burst)).answers
+        named = {json.loads(body)["transaction"] for body in answers.bodies}
+        counts.append(_transactions(gateway.ledger, first))
+        if len(named) != counts[-1]:
+            raise MeasurementFailed(f"answers name {len(named)} transactions, the chain has {counts[-1]}")
+        times.append(max(answers.times) * 1000)
+        say(f"{scale.burst} posts at once {repeat + 1}/{scale.repeats}: {counts[-1]} transactions")
+    return {
+        "posts": scale.burst,
+        "transactions": statistics.median(counts),
+        "transactions_max": max(counts),
+        "last_answer_ms": statistics.median(times),
+    }
+
+
+def _row(runs: list[_Run], readings: int) -> dict[str, Any]:
+    """Medians over runs, how much of one core each side took, and the gateway's processor time a reading."""
+    done = [run.answers for run in runs]
+    return {
+        **median_row([latencies(one.times, 0, one.seconds) for one in done]),
+        "client_cpu_share": statistics.median(one.cpu_s / one.seconds for one in done),
+        "gateway_cpu_share": statistics.median(run.gateway_cpu_s / run.answers.seconds for run in runs),
+        "gateway_cpu_ms_each": statistics.median(
+            run.gateway_cpu_s * 1000 / (len(run.answers.times) * readings) for run in runs
+        ),
+    }
+
+
+def _processor_seconds(pid: int) -> float:
+    """Processor time of a process and its living children so far."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    ticks = 0
+    for one in (str(pid), *children):
+        # After the name, which may hold anything, utime and stime are the 12th and 13th fields.
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _endorsers(deployment: Deployment) -> int:
+    """Organisations that run the contract for a transaction."""
+    with Parts(deployment, "bench") as parts:
+        genesis = parts.readers[_EDGE].block(0)
+    return Configuration.from_block(genesis).endorsement.required
+
+
+def _transactions(ledger: Ledger, first: int) -> int:
+    """Recording transactions from block ``first`` on."""
+    return sum(
+        view.function.startswith("records:") and view.code == 0
+        for block in ledger.blocks(first)
+        for view in views(block)
+    )
+
+
+@contextmanager
+def _gateway(deployment: Deployment, folder: Path, scale: Scale) -> Iterator[_Gateway]:
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    name = f"gateway-{_EDGE}"
+    (spec,) = [spec for spec in service_specs(deployment, {_EDGE: port}) if spec.name == name]
+    with Supervisor(deployment.state_path("logs")) as supervisor, Parts(deployment, "bench") as parts:
+        supervisor.start(spec)
+        _await(url, supervisor)
+        keys = _enrol(deployment, url, folder / "devices", scale.devices)
+        with DeviceLoad(("127.0.0.1", port), _EDGE, keys) as load:
+            pid = supervisor.pid(name)
+            assert pid is not None
+            yield _Gateway(load, parts.readers[_EDGE], pid)
+        if supervisor.deaths(name):
+            raise MeasurementFailed("the gateway died meanwhile")
+
+
+def _enrol(deployment: Deployment, url: str, folder: Path, count: int) -> dict[str, Path]:
+    owner = deployment.plan.chain(_EDGE).organisations[1]
+    keys = {}
+    for number in range(count):
+        name = f"bench-{number}-{secrets.token_hex(3)}"
+        key = KeyPair.generate()
+        client = DeviceClient(url, name, key, _EDGE)
+        client.enrol(enrolment(_EDGE, name, key, owner, deployment.owner_key(owner)))
+        client.submit(reading_bytes(number), CONTENT_TYPE)
+        client.close()
+        keys[name] = folder / f"{name}.pem"
+        key.save(keys[name])
+    return keys
+
+
+def _await(url: str, supervisor: Supervisor) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        supervisor.check()
+        try:
+            if requests.get(f"{url}/readyz", timeout=1).status_code == 200:
+                return
+        except requests.RequestException:
+            pass
+        time.sleep(0.05)
+    raise MeasurementFailed("the gateway does not come up")
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
