@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fleet_world import FleetWorld, children, small_plan, wait_until
+from fleet_processes import children, wait_until
+from fleet_world import FleetWorld, small_plan
 
 pytestmark = pytest.mark.faults
 

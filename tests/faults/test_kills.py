@@ -46,11 +46,13 @@ def test_gateway(tmp_path: Path, tally: Tally, chance: random.Random) -> None:
     points = around("store:put_pack") + around("records:submitBatch")
     chance.shuffle(points)
     # Every other time the whole gateway dies, not only the worker that does the work.
-    points = ["before:devices:enrol", "after:devices:enrol", *points]
+    owners = ("devices:enrol", "devices:setStatus", "devices:grant")
+    points = [point for name in owners for point in (f"before:{name}", f"after:{name}")] + points
     armed = [f"all:{point}" if number % 2 else point for number, point in enumerate(points)]
     with FleetWorld(tmp_path, small_plan(1), devices=3, seed=tally.seed) as world:
         world.arm("gateway-edge-a", armed)
         world.start_services()
+        world.load.change_devices()
         world.load.begin(0.1)
         world.wait_for_points(150)
         world.kill_at_random(chance, ["gateway-edge-a"], 6)

@@ -23,7 +23,9 @@ from chaincode.api import (
     CreateRun,
     EnrolDevice,
     FixCut,
+    GrantDelegation,
     PublishModel,
+    SetDeviceStatus,
     SignAnchor,
     State,
     Subject,
@@ -80,15 +82,16 @@ def check_everything(
         LedgerError, StoreError, AuditError: likewise, by the room that says so.
     """
     blocks = 0
-    for chain in deployment.plan.chains:
-        ledger = EmbeddedLedger(deployment.ledger_path(chain.chain))
+    for plan in deployment.plan.chains:
+        ledger = EmbeddedLedger(deployment.ledger_path(plan.chain))
         blocks += ledger.verify().height
         ledger.close()
     with Parts(deployment, "checks", caches=work) as parts:
         chains = {name: _Chain(parts, name) for name in parts.readers}
         records = sum(_check_records(deployment, chain, acknowledged) for chain in chains.values())
         for name, chain in chains.items():
-            _check_caches(deployment, parts, chain, work)
+            _check_devices(chain)
+            _check_caches(deployment, parts, chain)
             _check_cuts(chain, [msp for owner, msp in deployment.organisations() if owner.chain == name])
         anchors = _check_anchors(deployment, chains)
         steps = _check_run(deployment, chains, run, rounds) if rounds else 0
@@ -148,15 +151,27 @@ def _check_records(deployment: Deployment, chain: _Chain, acknowledged: Sequence
         report = store.verify()
         assert report.damaged == ()
         store.close()
-    enrolled = Counter(message.device for message in chain.arguments(EnrolDevice))
-    assert all(count == 1 for count in enrolled.values()), f"enrolled twice: {enrolled}"
     return len(readings)
+
+
+def _check_devices(chain: _Chain) -> None:
+    """What owners asked for was done once each: devices' and grants' sequences are dense."""
+    changes: dict[str, list[int]] = defaultdict(list)
+    for device in (*chain.results(EnrolDevice), *chain.results(SetDeviceStatus)):
+        changes[device.device].append(device.sequence)
+    grants: dict[str, list[int]] = defaultdict(list)
+    for grant in chain.results(GrantDelegation):
+        grants[f"{grant.device}@{grant.gateway}"].append(grant.sequence)
+    for what, sequences in (changes | grants).items():
+        assert sequences == list(range(1, len(sequences) + 1)), f"{what}: {sequences}"
+    enrolled = [device.device for device in chain.results(EnrolDevice)]
+    assert sorted(enrolled) == sorted(changes)
 
 
 # ---------------------------------------------------------------------- elements and anchors
 
 
-def _check_caches(deployment: Deployment, parts: Parts, chain: _Chain, work: Path) -> None:
+def _check_caches(deployment: Deployment, parts: Parts, chain: _Chain) -> None:
     """Elements are numbered densely, and what killed processes kept says the same as the chain itself."""
     numbered = [chain.index.element(number).element for number in range(1, chain.index.elements + 1)]
     assert [(element.block, element.index, element.code) for element in numbered] == [

@@ -10,15 +10,28 @@ import dataclasses
 import random
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
+from chaincode.api import Device, DeviceStatus
 from edgeproof.deployment import Deployment
-from gateway.client import DeviceClient, RecordedReading, Refused, Unreachable, enrolment
+from gateway.client import (
+    DeviceClient,
+    RecordedReading,
+    Refused,
+    Unreachable,
+    enrolment,
+    grant,
+    status_change,
+)
 from gateway.client.readings import PreparedReading
 from identity import KeyPair
 from protocol.encodings import canonical_json
 
 __all__ = ["Acknowledged", "Load"]
+
+T = TypeVar("T")
 
 CONTENT_TYPE = "application/json"
 _PATIENCE_S = 60.0
@@ -77,6 +90,13 @@ class Load:
         for device in self._devices:
             with self._offering(device.edge, 1):
                 self._enrol(device)
+
+    def change_devices(self) -> None:
+        """Suspend and resume the first device of each edge, and grant a gateway's key; each is done once."""
+        for edge in self._urls:
+            device = next(device for device in self._devices if device.edge == edge)
+            with self._offering(edge, 3):
+                self._change(device)
 
     def send(self, count: int) -> None:
         """``count`` readings of every device, and wait until they are acknowledged."""
@@ -177,26 +197,55 @@ class Load:
                         raise AssertionError(f"{device.name}: {answer}")
                 waiting = left
 
-    def _enrol(self, device: _Device) -> None:
-        owner = self._deployment.plan.chain(device.edge).organisations[1]
-        owner_key = self._deployment.owner_key(owner)
-        message = enrolment(device.edge, device.name, device.key, owner, owner_key)
+    def _change(self, device: _Device) -> None:
+        owner_key = self._owner_key(device.edge)[1]
         client = self._client(device)
+
+        def present() -> Device:
+            return client.device(device.name)
+
+        for status in (DeviceStatus.SUSPENDED, DeviceStatus.ACTIVE):
+            sequence = self._insist(present).sequence + 1
+            message = status_change(device.edge, device.name, status, sequence, owner_key)
+            self._insist(partial(client.set_status, message), present)
+            after = self._insist(present)
+            assert (after.status, after.sequence) == (status, sequence)
+        permission = grant(device.edge, device.name, "site-gateway", KeyPair.generate(), owner_key)
+        self._insist(lambda: client.grant(permission), lambda: None)
+        client.close()
+
+    def _enrol(self, device: _Device) -> None:
+        message = enrolment(device.edge, device.name, device.key, *self._owner_key(device.edge))
+        client = self._client(device)
+        self._insist(lambda: client.enrol(message), lambda: None)
+        assert self._insist(lambda: client.device(device.name)).key == device.key.spki
+        client.close()
+
+    def _owner_key(self, edge: str) -> tuple[str, KeyPair]:
+        owner = self._deployment.plan.chain(edge).organisations[1]
+        return owner, self._deployment.owner_key(owner)
+
+    def _insist(self, ask: Callable[[], T], done: Callable[[], T] | None = None) -> T:
+        """Ask until there is an answer.
+
+        Args:
+            ask: one request, with its own attempts.
+            done: what to answer when a repeat is refused because the first attempt, whose answer was lost,
+                was carried out (the client repeats by itself too); without it a refusal is a fault.
+        """
         deadline = time.monotonic() + _PATIENCE_S
         while True:
-            assert time.monotonic() < deadline, f"{device.name} is not enrolled"
+            assert time.monotonic() < deadline, "the gateway does not answer"
             try:
-                client.enrol(message)
-                break
+                return ask()
             except Unreachable:
                 continue
             except Refused as refused:
-                if refused.slug == "already-exists":
-                    assert client.device(device.name).key == device.key.spki
-                    break
-                if refused.status < 500:
+                if refused.status >= 500:
+                    continue
+                if done is None or refused.status != 409:
                     raise
-        client.close()
+                return done()
 
     def _offering(self, edge: str, count: int) -> _Offer:
         return _Offer(self, edge, count)

@@ -20,14 +20,24 @@ import os
 import random
 import shutil
 import signal
-import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from fleet_load import Load
+from fleet_processes import (
+    caught_signals,
+    children,
+    command_line,
+    free_port,
+    has_environment,
+    live_processes,
+    session,
+    wait_until,
+)
 from fleet_progress import Progress
 
 from edgeproof.deployment import ChainPlan, Deployment, Plan
@@ -38,7 +48,7 @@ from edgeproof.supervisor import ProcessSpec, Supervisor
 from edgeproof.training_runs import start_run
 from edgeproof.wiring import Parts
 
-__all__ = ["FleetWorld", "Kill", "children", "free_port", "small_plan", "wait_until"]
+__all__ = ["FleetWorld", "Kill", "small_plan"]
 
 _SETTLE_S = 90.0
 _ENV = shutil.which("env") or "/usr/bin/env"
@@ -68,13 +78,6 @@ def small_plan(edges: int) -> Plan:
     )
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class FleetWorld:
     """One deployment, its processes, its devices, and the deaths among them.
 
@@ -94,6 +97,7 @@ class FleetWorld:
         self.progress = Progress(self._parts)
         self._points = root / "points"
         self._points.mkdir()
+        self._mark = f"EDGEPROOF_FAILPOINT=@{self._points}"
         self._queues: dict[str, tuple[FailpointQueue, int]] = {}
         self._supervisor = Supervisor(root / "logs", backoff_s=0.02, max_restarts=1000)
         self._supervisor.on_death = lambda name, code: self.deaths.append((name, code))
@@ -153,7 +157,7 @@ class FleetWorld:
         for spec in specs:
             extra = ("--max-age", "0.2") if spec.name == "relay" else ()
             # env is replaced by the process: the supervisor watches the process itself.
-            command = (_ENV, f"EDGEPROOF_FAILPOINT=@{self._points}", *spec.command, *extra)
+            command = (_ENV, self._mark, *spec.command, *extra)
             self._supervisor.start(ProcessSpec(spec.name, command))
 
     # ------------------------------------------------------------------ kills
@@ -194,7 +198,7 @@ class FleetWorld:
         while done < count:
             process = order[done]
             time.sleep(chance.uniform(0.05, 0.6))
-            wait_until(lambda name=process: self.is_up(name), 30.0, f"{process} comes up")
+            wait_until(partial(self.is_up, process), 30.0, f"{process} is not up")
             what = chance.choice(["process", "worker", "group"]) if "gateway" in process else "process"
             if self.kill(process, what) is not None:
                 done += 1
@@ -309,7 +313,7 @@ class FleetWorld:
 
     def leftovers(self) -> list[str]:
         """Every process, of whatever generation, that was started for this world and is alive."""
-        return [f"{pid} {_command(pid)[:300]!r}" for pid in self._alive()]
+        return [f"{pid} {command_line(pid)[:300]!r}" for pid in self._alive()]
 
     def check_no_orphans(self) -> None:
         """Whoever was killed has left no child behind: each live process belongs to a supervised one.
@@ -320,20 +324,12 @@ class FleetWorld:
 
         def orphans() -> list[int]:
             sessions = {self.pid(name) for name in self._supervisor.names()}
-            return [pid for pid in self._alive() if _session(pid) not in sessions | {None}]
+            return [pid for pid in self._alive() if session(pid) not in sessions | {None}]
 
         wait_until(lambda: not orphans(), 10.0, lambda: f"orphans: {orphans()}")
 
     def _alive(self) -> list[int]:
-        mark = f"EDGEPROOF_FAILPOINT=@{self._points}".encode()
-        found = []
-        for entry in _processes():
-            try:
-                if mark in (entry / "environ").read_bytes().split(b"\0") and not _is_zombie(entry):
-                    found.append(int(entry.name))
-            except OSError:
-                continue  # ended just now, or somebody else's
-        return found
+        return [pid for pid in live_processes() if has_environment(pid, self._mark)]
 
     def logs(self) -> str:
         """The end of every process's log."""
@@ -345,66 +341,3 @@ def _worker_only(kill: Kill) -> bool:
     if kill.kind != "gateway":
         return False
     return kill.point == "random:worker" or not kill.point.startswith(("random:", "all:"))
-
-
-def wait_until(
-    condition: Callable[[], bool],
-    timeout_s: float,
-    what: str | Callable[[], str] = "it",
-    pause_s: float = 0.05,
-) -> None:
-    """Until the condition holds.
-
-    Raises:
-        AssertionError: not within ``timeout_s`` seconds.
-    """
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() >= deadline:
-            raise AssertionError(f"not within {timeout_s:g} s: {what if isinstance(what, str) else what()}")
-        time.sleep(pause_s)
-
-
-def children(pid: int) -> list[int]:
-    """Process ids of a process's children."""
-    found = []
-    for entry in _processes():
-        try:
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, ProcessLookupError):
-            continue
-        if parent == pid and not _is_zombie(entry):
-            found.append(int(entry.name))
-    return found
-
-
-def caught_signals(pid: int) -> int:
-    """Mask of the signals that a process handles itself."""
-    try:
-        text = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    return next((int(line.split()[1], 16) for line in text.splitlines() if line.startswith("SigCgt")), 0)
-
-
-def _processes() -> Iterator[Path]:
-    return (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
-
-
-def _session(pid: int) -> int | None:
-    """Leader of a process's session; None when it has ended."""
-    try:
-        return os.getsid(pid)
-    except ProcessLookupError:
-        return None
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def _is_zombie(entry: Path) -> bool:
-    return (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
