@@ -202,9 +202,9 @@ def _rest(result: Mapping[str, Any]) -> Iterable[str]:
     yield ""
     yield (
         f"Each reading's signature is verified {checks} times: once by the gateway when it comes in, and "
-        f"once by the contract for each of the {checks - 1} organisations that endorse. On the embedded ledger "
-        "they all endorse inside the gateway's process, so its rate pays for every one of them; on Fabric each "
-        "peer pays for its own."
+        f"once by the contract for each of the {checks - 1} organisations that endorse. On the embedded "
+        "ledger they all endorse inside the gateway's process, so its rate pays for every one of them; on "
+        "Fabric each peer pays for its own."
     )
     yield from _table(
         [
