@@ -8,6 +8,7 @@ from flask_openapi.models.response import Response as ResponseSpec
 from flask_openapi.models.schema import Schema
 from flask_openapi.openapi import OpenAPI
 
+from gateway.operators import SCHEME
 from gateway.problems import Refusal
 from gateway.runtime import Runtime
 from gateway.schemas import BatchBody, HealthView, ProblemView
@@ -41,6 +42,13 @@ def create_app(services: Services) -> OpenAPI:
             "title": f"Edgeproof gateway of {services.chain}",
             "version": "1",
             "description": "Signed readings in, records and proofs out.",
+        },
+        security_schemes={
+            SCHEME: {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "The token of the gateway's operator; lies in the gateway's state folder.",
+            }
         },
         doc_ui=False,
         validation_error_status="default",

@@ -52,6 +52,8 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         "conflict": (409, "The state does not allow it"),
         "already-exists": (409, "It exists already"),
         "invalid-argument": (422, "The contract cannot read the request"),
+        # The operator's own addresses.
+        "not-authorised": (401, "The operator's token is not shown"),
         # What is not there, or not yet.
         "unknown-record": (404, "No such record"),
         "unknown-chain": (404, "This gateway does not know the chain"),

@@ -6,13 +6,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from ledger.port import Ledger
 from protocol.bundle import Bundle
 from store import Store
 
-__all__ = ["Limits", "Prover", "Services"]
+__all__ = ["MIN_TOKEN", "Limits", "Prover", "Services"]
+
+
+MIN_TOKEN: Final = 32
+"""Characters of an operator's token, at least."""
 
 
 class Prover(Protocol):
@@ -71,6 +75,13 @@ class Services:
     clock: Callable[[], float] = time.time
     """Seconds since 1970 UTC."""
     limits: Limits = field(default_factory=Limits)
+    operator_token: str | None = field(default=None, repr=False)
+    """Shown by whoever has the gateway record in its own name; None: nobody can. A secret."""
+
+    def __post_init__(self) -> None:
+        # An empty token would be shown by everybody who shows none.
+        if self.operator_token is not None and len(self.operator_token) < MIN_TOKEN:
+            raise ValueError(f"an operator's token has at least {MIN_TOKEN} characters")
 
     @property
     def chain(self) -> str:

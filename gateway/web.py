@@ -28,6 +28,7 @@ from protocol.errors import MalformedJson
 from store import StoreError
 
 __all__ = [
+    "CHALLENGE",
     "answer",
     "contract_problem",
     "endpoint",
@@ -40,6 +41,8 @@ __all__ = [
 
 P = ParamSpec("P")
 Model = TypeVar("Model", bound=BaseModel)
+CHALLENGE: Final = 'Bearer realm="edgeproof"'
+"""How a client may authenticate itself: with the operator's token."""
 _log = logging.getLogger(__name__)
 _FRAMEWORK: Final[Mapping[int, str]] = {
     400: "bad-request",
@@ -77,6 +80,8 @@ def problem_response(problem: Problem) -> Response:
     response = Response(body, problem.status, content_type=MEDIA_TYPE)
     if problem.retry_after is not None:
         response.headers["Retry-After"] = str(problem.retry_after)
+    if problem.status == 401:
+        response.headers["WWW-Authenticate"] = CHALLENGE  # RFC 9110, section 15.5.2: a 401 names its scheme
     return response
 
 

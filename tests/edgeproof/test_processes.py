@@ -43,24 +43,3 @@ def test_a_signal_inside_the_events_own_lock_does_no_harm() -> None:
         [sys.executable, "-c", IN_THE_LOCK], capture_output=True, text=True, check=True, timeout=20
     )
     assert result.stdout == "ended\n"
-
-
-def test_a_gateway_is_handed_the_token_that_lies_in_its_state(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[str | None] = []
-
-    def serve(
-        factory: Callable[[], Services], bind: str, *, close: Callable[[Services], None], **_: Any
-    ) -> None:
-        for _turn in range(2):
-            services = factory()
-            seen.append(services.operator_token)
-        close(services)
-
-    monkeypatch.setattr("gateway.server.serve", serve)
-    deployment = make_deployment(tmp_path / "deployment", Plan.standard(1))
-    run_gateway(deployment, "edge-a", "127.0.0.1", 0, None, None)
-    path = deployment.state_path("gateway-edge-a") / "keys" / NAME
-    assert seen == [path.read_text()] * 2
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import schemathesis
-from gateway_site import Site, make_site
+from gateway_site import OPERATOR, TOKEN, Site, make_site
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import (
     content_type_conformance,
+    ignored_auth,
     missing_required_header,
     negative_data_rejection,
     not_a_server_error,
@@ -89,12 +90,41 @@ def test_no_request_that_the_document_suggests_breaks_the_gateway(
     )
     @given(case=strategy)
     def run(case: Case) -> None:
-        case.call_and_validate(checks=checks)
+        # With the token, so that what lies behind it is reached; without it every request is a 401.
+        case.call_and_validate(checks=checks, headers=OPERATOR)
 
     try:
         run()
     except Unsatisfiable:
         assert mode is GenerationMode.NEGATIVE, "nothing valid can be asked"
+
+
+def test_what_an_operator_alone_may_do_is_marked_and_refused_to_all_others(site: Site) -> None:
+    document = site.http.get("/openapi.json").get_json()
+    scheme = document["components"]["securitySchemes"]["operator"]
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    marked = {
+        (method.upper(), path): operation["security"]
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if operation.get("security")
+    }
+    assert marked == {("POST", "/v1/inferences"): [{"operator": []}]}
+    described = document["paths"]["/v1/inferences"]["post"]["responses"]["401"]
+    assert described["headers"]["WWW-Authenticate"]["required"] is True
+    assert TOKEN not in site.http.get("/openapi.json").get_data(as_text=True)
+
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", site.app)
+    strategy = schema["/v1/inferences"]["POST"].as_strategy()
+
+    @settings(max_examples=15, deadline=None, derandomize=True, database=None)
+    @given(case=strategy)
+    def run(case: Case) -> None:
+        response = case.call()
+        assert response.status_code == 401, response.text
+        case.validate_response(response, checks=[*CHECKS, ignored_auth])
+
+    run()
 
 
 def test_the_document_names_every_address(site: Site) -> None:

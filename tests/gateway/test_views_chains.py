@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from gateway_site import check_problem
+from gateway_site import OPERATOR, TOKEN, check_problem
+from werkzeug.test import TestResponse
 from world import MAIN, World, build_world
 from world_training import start_training
 
@@ -48,6 +50,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
         store=store,
         state=folder / "state",
         prover=world.prover,
+        operator_token=TOKEN,
     )
     yield Edge(world, create_app(services).test_client(), store, folder)
     world.close()
@@ -186,13 +189,17 @@ def test_an_edge_alone_tells_its_own_part(edge: Edge) -> None:
 def test_an_inference_of_a_published_model_is_recorded(edge: Edge) -> None:
     result = edge.http.get("/v1/models/digits/lineage").get_json()["published"]["result"]
     body = {"run": "digits", "version": 2, "model": result, "input": "11" * 32, "output": "22" * 32}
-    response = edge.http.post("/v1/inferences", json=body)
+
+    def post(body: dict[str, Any]) -> TestResponse:
+        return edge.http.post("/v1/inferences", json=body, headers=OPERATOR)
+
+    response = post(body)
     assert response.status_code == 201
     answer = response.get_json()
     assert {name: answer[name] for name in body} == body
     assert edge.world.ledgers["edge-a"].find(answer["transaction"]) is not None
-    check_problem(edge.http.post("/v1/inferences", json=body | {"model": "00" * 32}), "invalid-argument")
-    check_problem(edge.http.post("/v1/inferences", json=body | {"version": 3}), "not-found")
-    check_problem(edge.http.post("/v1/inferences", json=body | {"run": "none"}), "not-found")
-    check_problem(edge.http.post("/v1/inferences", json=body | {"input": "1"}), "invalid-request")
-    check_problem(edge.http.post("/v1/inferences", json=body | {"version": 2**60}), "malformed-json")
+    check_problem(post(body | {"model": "00" * 32}), "invalid-argument")
+    check_problem(post(body | {"version": 3}), "not-found")
+    check_problem(post(body | {"run": "none"}), "not-found")
+    check_problem(post(body | {"input": "1"}), "invalid-request")
+    check_problem(post(body | {"version": 2**60}), "malformed-json")

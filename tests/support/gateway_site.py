@@ -30,6 +30,8 @@ from ledger.port import Ledger, Receipt, call
 from store import FileStore
 
 CHAIN = "edge-a"
+TOKEN = "the-operator-of-this-edge-0123456789"
+OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def check_problem(response: TestResponse, slug: str) -> dict[str, Any]:
@@ -168,7 +170,12 @@ def make_site(tmp_path: Path, *, limits: Limits | None = None, clock: Clock | No
     store = FileStore(tmp_path / "store")
     clock = clock or Clock()
     services = Services(
-        ledger=ledger, store=store, state=tmp_path / "state", clock=clock, limits=limits or Limits()
+        ledger=ledger,
+        store=store,
+        state=tmp_path / "state",
+        clock=clock,
+        limits=limits or Limits(),
+        operator_token=TOKEN,
     )
     site = Site(chain, ledger, store, services, create_app(services), owner, owner_key, clock)
     site.enrol("sensor-1")
