@@ -12,7 +12,7 @@ from accumulator.append_only import (
     prove_append_only,
     verify_append_only,
 )
-from accumulator.batch import MembershipInstance, aggregate, verify_aggregate, verify_batch
+from accumulator.batch import MembershipInstance, aggregate, verify_aggregate, verify_batch, verify_stream
 from accumulator.encodings import decode_value, decode_value_hex, encode_value, encode_value_hex
 from accumulator.errors import (
     AccumulatorError,
@@ -22,6 +22,7 @@ from accumulator.errors import (
     InvalidCertificate,
     InvalidExponentiationProof,
     InvalidMembership,
+    InvalidNonMembership,
     InvalidParameters,
     InvalidProof,
     InvalidTable,
@@ -31,6 +32,15 @@ from accumulator.errors import (
 )
 from accumulator.exponentiation import ExponentiationProof, prove_exponentiation, verify_exponentiation
 from accumulator.membership import all_membership_witnesses, membership_witness, verify_membership
+from accumulator.non_membership import (
+    NonMembershipProof,
+    decode_non_membership,
+    encode_non_membership,
+    prove_non_membership,
+    prove_range_non_membership,
+    verify_non_membership,
+    verify_range_non_membership,
+)
 from accumulator.parameters import RSA_2048, Modulus, Parameters, default_parameters
 from accumulator.primes import (
     CERTIFICATE_WINDOW,
@@ -57,12 +67,14 @@ __all__ = [
     "InvalidCertificate",
     "InvalidExponentiationProof",
     "InvalidMembership",
+    "InvalidNonMembership",
     "InvalidParameters",
     "InvalidProof",
     "InvalidTable",
     "LazyWitnesses",
     "MembershipInstance",
     "Modulus",
+    "NonMembershipProof",
     "NotInGroup",
     "NotPrimeRepresentative",
     "OutOfRange",
@@ -75,10 +87,12 @@ __all__ = [
     "check_canonical_certificate",
     "check_certificate",
     "decode_append_only",
+    "decode_non_membership",
     "decode_value",
     "decode_value_hex",
     "default_parameters",
     "encode_append_only",
+    "encode_non_membership",
     "encode_value",
     "encode_value_hex",
     "hash_to_prime",
@@ -87,10 +101,15 @@ __all__ = [
     "product",
     "prove_append_only",
     "prove_exponentiation",
+    "prove_non_membership",
+    "prove_range_non_membership",
     "update",
     "verify_aggregate",
     "verify_append_only",
     "verify_batch",
     "verify_exponentiation",
     "verify_membership",
+    "verify_non_membership",
+    "verify_range_non_membership",
+    "verify_stream",
 ]

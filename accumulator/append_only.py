@@ -36,7 +36,7 @@ class AppendOnlyProof:
     """x mod l, below the challenge l."""
 
 
-def _independent_base(parameters: Parameters, before: int, after: int, context: bytes) -> int:
+def independent_base(parameters: Parameters, before: int, after: int, context: bytes) -> int:
     """h: hashed from the statement, so that nobody knows a relation between it and value_before."""
     width = parameters.value_bytes
     return parameters.hash_to_group(
@@ -76,7 +76,7 @@ def prove_append_only(
     check_width(primes)
     exponent = product(primes)
     group = parameters.group
-    base = _independent_base(parameters, value_before, value_after, context)
+    base = independent_base(parameters, value_before, value_after, context)
     z = group.power(base, exponent)
     challenge, combiner = _challenge(parameters, value_before, value_after, z, context)
     quotient, remainder = divmod(exponent, challenge)
@@ -106,7 +106,7 @@ def verify_append_only(
     if not 0 <= proof.r < challenge:
         raise InvalidAppendOnlyProof("the remainder is not below the challenge")
     group = parameters.group
-    base = _independent_base(parameters, value_before, value_after, context)
+    base = independent_base(parameters, value_before, value_after, context)
     combined = group.multiply(value_before, group.power(base, combiner))
     left = group.multi_power((proof.q, combined), (challenge, proof.r))
     if left != group.multiply(value_after, group.power(proof.z, combiner)):

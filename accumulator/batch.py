@@ -7,7 +7,7 @@ exponents that the prover cannot foresee where they do not.
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import gmpy2
@@ -22,9 +22,8 @@ from accumulator.update import product
 _AGGREGATE_CONTEXT = b"edgeproof/accumulator/aggregate/v1"
 _RANDOM_BYTES = 16  # a batch with a bad instance passes with probability 2^-128
 
-_CHUNK = (
-    256  # instances combined at a time: bounds memory; shared squarings are below 2 % of the work by then
-)
+STREAM_CHUNK = 4096
+"""Instances combined at a time: some 12 MiB at 2048 bits with their values and buckets."""
 
 
 @dataclass(frozen=True)
@@ -116,50 +115,89 @@ def verify_batch(
         instances: none is vacuously valid.
         randomness: gives that many bytes; must be unpredictable to whoever made the instances.
 
-    Cost: see `Group.multi_power`; each bad instance adds about log2(n) smaller batches.
+    Cost: see `Group.multi_power` (Straus for few, Pippenger for many); each bad instance adds about log2(n)
+    smaller batches.
 
     Raises:
         InvalidMembership: `positions` holds the zero-based positions of all bad instances, ascending.
     """
+    verify_stream(instances, randomness=randomness)
+
+
+def verify_stream(
+    instances: Iterable[MembershipInstance],
+    *,
+    randomness: Callable[[int], bytes] = secrets.token_bytes,
+    chunk: int = STREAM_CHUNK,
+    stop_after: int | None = None,
+) -> int:
+    """As `verify_batch`, over any number of instances that come one after the other.
+
+    At most `chunk` instances are held at a time, whatever chains and moduli they are of; those of one modulus
+    are checked together.
+
+    Args:
+        instances: read once; positions count from zero in their order.
+        randomness: as `verify_batch`.
+        chunk: instances in memory, 1 or more. Larger chunks share more (`group.multi_power_window`).
+        stop_after: give up once so many bad ones are known; None: name them all.
+
+    Returns:
+        How many instances there were.
+
+    Raises:
+        InvalidMembership: `positions` holds the zero-based positions of all bad instances, ascending (with
+            `stop_after`, of those found until then).
+        ValueError: `chunk` is below 1.
+    """
+    if chunk < 1:
+        raise ValueError("a chunk holds one instance or more")
     bad: list[int] = []
-    by_modulus: dict[int, list[int]] = {}
-    for position, instance in enumerate(instances):
+    held: dict[int, list[tuple[int, MembershipInstance]]] = {}
+    waiting = position = 0
+    for position, instance in enumerate(instances, start=1):
         try:
             check_statement(instance.parameters, instance.value, instance.prime, instance.witness)
         except InvalidMembership:
-            bad.append(position)
+            bad.append(position - 1)
         else:
-            by_modulus.setdefault(instance.parameters.modulus.n, []).append(position)
-    for positions in by_modulus.values():
-        for first in range(0, len(positions), _CHUNK):
-            bad.extend(_bisect(instances, positions[first : first + _CHUNK], randomness))
+            held.setdefault(instance.parameters.modulus.n, []).append((position - 1, instance))
+            waiting += 1
+        if waiting >= chunk:
+            fullest = max(held, key=lambda n: len(held[n]))
+            waiting -= len(held[fullest])
+            # Handed over without a name of its own here, which would keep it while the next chunk fills.
+            bad.extend(_bisect(held.pop(fullest), randomness))
+        if stop_after is not None and len(bad) >= stop_after:
+            break
+    else:
+        for claims in held.values():
+            bad.extend(_bisect(claims, randomness))
     if bad:
         named = ", ".join(map(str, sorted(bad)))
         raise InvalidMembership(f"membership does not hold at positions {named}", tuple(sorted(bad)))
+    return position
 
 
-def _bisect(
-    instances: Sequence[MembershipInstance], positions: list[int], randomness: Callable[[int], bytes]
-) -> list[int]:
-    """The bad ones among `positions`, which share a modulus and have passed `check_statement`."""
-    if len(positions) == 1:
-        return _one_by_one(instances, positions)
-    if _holds([instances[position] for position in positions], randomness):
+Claims = list[tuple[int, MembershipInstance]]
+
+
+def _bisect(claims: Claims, randomness: Callable[[int], bytes]) -> list[int]:
+    """Positions of the bad ones among `claims`, which share a modulus and have passed `check_statement`."""
+    if len(claims) == 1:
+        return _one_by_one(claims)
+    if _holds([instance for _, instance in claims], randomness):
         return []
-    middle = len(positions) // 2
-    bad = [
-        *_bisect(instances, positions[:middle], randomness),
-        *_bisect(instances, positions[middle:], randomness),
-    ]
+    middle = len(claims) // 2
+    bad = [*_bisect(claims[:middle], randomness), *_bisect(claims[middle:], randomness)]
     # Both halves can pass only where the randomness was foreseen; then nothing but the equations counts.
-    return bad or _one_by_one(instances, positions)
+    return bad or _one_by_one(claims)
 
 
-def _one_by_one(instances: Sequence[MembershipInstance], positions: list[int]) -> list[int]:
-    """The bad ones among `positions`, each checked alone."""
+def _one_by_one(claims: Claims) -> list[int]:
+    """Positions of the bad ones among `claims`, each checked alone."""
     bad = []
-    for position in positions:
-        instance = instances[position]
+    for position, instance in claims:
         try:
             verify_membership(instance.parameters, instance.value, instance.prime, instance.witness)
         except InvalidMembership:

@@ -60,6 +60,11 @@ class CountingGroup(Group):
             held = buckets[place]
             buckets[place] = residue if held is None else self._multiply(held, residue)
 
+    def _fold(self, residue: gmpy2.mpz | None, factors: Iterable[gmpy2.mpz]) -> gmpy2.mpz | None:
+        for factor in factors:
+            residue = factor if residue is None else self._multiply(residue, factor)
+        return residue
+
     def _power(self, base: gmpy2.mpz, exponent: int) -> gmpy2.mpz:
         if exponent == 0:
             return gmpy2.mpz(1)
@@ -114,16 +119,14 @@ def simultaneous_powers_count(exponents: Sequence[int], window: int) -> Count:
     """`powers.simultaneous_powers`: one chain for all, buckets for each."""
     last, multiplications, squarings = 0, 0, 0
     for exponent in exponents:
+        bits = gmpy2.mpz(exponent).digits(2)[::-1]
         digits: list[int] = []
-        position = 0
-        while exponent >> position:
-            if exponent >> position & 1:
-                width = min(window, SEGMENT - position % SEGMENT)
-                digits.append(exponent >> position & ((1 << width) - 1))
-                last = max(last, position)
-                position += width
-            else:
-                position += 1
+        position = bits.find("1")
+        while position >= 0:
+            width = min(window, SEGMENT - position % SEGMENT)
+            digits.append(int(bits[position : position + width][::-1], 2))
+            last = max(last, position)
+            position = bits.find("1", position + width)
         odd = {digit // 2 for digit in digits}
         multiplications += len(digits) - len(odd)
         if odd != {0}:
@@ -172,7 +175,8 @@ def table_count(layout: Layout, exponent: int) -> Count:
     if exponent.bit_length() > layout.bits:
         low, high = exponent & ((1 << layout.bits) - 1), exponent >> layout.bits
         return table_count(layout, low) + power_count(high) + Count(0, 1)
-    units = [exponent >> DIGIT * i & ((1 << DIGIT) - 1) for i in range(-(-exponent.bit_length() // DIGIT))]
+    bits = gmpy2.mpz(exponent).digits(2)
+    units = [int(bits[max(0, end - DIGIT) : end], 2) for end in range(len(bits), 0, -DIGIT)]
     if len(units) > layout.dense:
         wide = units[layout.dense :]
         lanes = [wide[lane :: layout.lanes] for lane in range(layout.lanes)]

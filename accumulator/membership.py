@@ -82,7 +82,7 @@ def all_membership_witnesses(
         parameters.group,
         gmpy2.mpz(value_before),
         primes,
-        make_plan(parameters, costs=costs, table=usable),
+        make_plan(parameters, len(primes), costs=costs, table=usable),
         usable.residue_power if usable else None,
     )
     return [parameters.group.canonical(value) for _, _, value in parts]

@@ -12,13 +12,14 @@ import gmpy2
 
 from accumulator.group import Group
 from accumulator.parameters import Parameters
-from accumulator.planning import Costs, Plan, measured_costs, part_bounds
+from accumulator.planning import TYPICAL, Costs, Plan, measured_costs, part_bounds
 from accumulator.powers import simultaneous_powers
 from accumulator.primes import check_width
 from accumulator.tables import FixedBaseTable, usable_table
 from accumulator.update import integer_product
 
 LAZY_GROUP = 64
+_MEASURE_FROM = 48
 
 RootPower = Callable[[gmpy2.mpz], gmpy2.mpz]
 
@@ -76,10 +77,18 @@ def root_factor(
 
 
 def make_plan(
-    parameters: Parameters, *, stop: int = 1, costs: Costs | None = None, table: FixedBaseTable | None = None
+    parameters: Parameters,
+    size: int,
+    *,
+    stop: int = 1,
+    costs: Costs | None = None,
+    table: FixedBaseTable | None = None,
 ) -> Plan:
-    """A plan from measured costs (or the given ones), counting on the table where there is one."""
-    weighed = costs or measured_costs(parameters.modulus.n.bit_length())
+    """A plan for `size` elements from measured costs (or the given ones), counting on the table if any."""
+    if costs is None:
+        # Measuring takes as long as all witnesses of some fifty elements.
+        costs = TYPICAL if size < _MEASURE_FROM else measured_costs(parameters.modulus.n.bit_length())
+    weighed = costs
     if table is None:
         return Plan(weighed, stop)
     return Plan(weighed, stop, lambda bits: table.expected_multiplications(bits) * weighed.multiplication)
@@ -125,8 +134,8 @@ class LazyWitnesses:
         self._keep = keep
         self._base = gmpy2.mpz(value_before)
         self._table = usable_table(parameters, value_before, table)
-        self._upper = make_plan(parameters, stop=group, costs=costs, table=self._table)
-        self._lower = make_plan(parameters, costs=costs)
+        self._upper = make_plan(parameters, len(primes), stop=group, costs=costs, table=self._table)
+        self._lower = make_plan(parameters, len(primes), costs=costs)
         self._groups: list[tuple[int, int, gmpy2.mpz]] = []
         self._opened: dict[int, list[int]] = {}
         self._lock = Lock()

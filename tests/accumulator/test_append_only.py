@@ -20,7 +20,7 @@ from accumulator import (
     verify_append_only,
     verify_membership,
 )
-from accumulator.append_only import _challenge, _independent_base
+from accumulator.append_only import _challenge, independent_base
 
 CONTEXT = b"anchor 7 of edge-a"
 
@@ -109,7 +109,7 @@ def test_base_and_challenge_depend_on_every_field(parameters, other_chain):
     assert all(1 <= combiner <= 1 << 128 for _, combiner in challenges)
     # The base is fixed before z, so it depends on everything else.
     bases = {
-        _independent_base(p, before, after, context) for p, before, after, _, context in (fields, *changed)
+        independent_base(p, before, after, context) for p, before, after, _, context in (fields, *changed)
     }
     assert len(bases) == len(changed)
 
@@ -118,7 +118,7 @@ def test_a_challenge_foreseen_before_z_would_be_a_forgery(parameters, elements):
     # With l and the combiner c known before z is fixed: a·l + b·c = 1 gives q = s^a and z = h^r·s^(-b), for
     # s = after / before^r, and the bare equation holds for any two values.
     before, after, group = elements.value_after, elements.witnesses[0], parameters.group
-    base = _independent_base(parameters, before, after, CONTEXT)
+    base = independent_base(parameters, before, after, CONTEXT)
     challenge, combiner = _challenge(parameters, before, after, base, CONTEXT)
     divisor, a, b = gmpy2.gcdext(challenge, combiner)
     assert divisor == 1
@@ -133,11 +133,38 @@ def test_a_challenge_foreseen_before_z_would_be_a_forgery(parameters, elements):
         verify_append_only(parameters, before, after, AppendOnlyProof(z, q, r), CONTEXT)
 
 
+def weak_equation(parameters, before, after, proof, base, challenge, combiner):
+    """The verifier's equation with a challenge and a base from elsewhere."""
+    group = parameters.group
+    combined = group.multiply(before, group.power(base, combiner))
+    left = group.multiply(group.power(proof.q, challenge), group.power(combined, proof.r))
+    return left == group.multiply(after, group.power(proof.z, combiner))
+
+
+@pytest.mark.parametrize("unbound", ["value_after", "value_before"])
+def test_a_challenge_that_leaves_out_a_value_is_a_forgery(parameters, elements, unbound):
+    """The value that is left out is solved for last: nobody knows an exponent between the two."""
+    group, known = parameters.group, elements.value_after
+    base, z, q, r = group.power(7, 2), group.power(11, 2), group.power(13, 2), 1
+    challenge, combiner = _challenge(parameters, known, known, z, CONTEXT)  # of what is fixed already
+    rest = group.multiply(
+        group.multiply(group.power(q, challenge), group.power(base, combiner * r)), group.power(z, -combiner)
+    )
+    if unbound == "value_after":
+        before, after = known, group.multiply(group.power(known, r), rest)
+    else:
+        before, after = group.multiply(known, group.power(rest, -1)), known
+    forged = AppendOnlyProof(z, q, r)
+    assert weak_equation(parameters, before, after, forged, base, challenge, combiner)
+    with pytest.raises(InvalidAppendOnlyProof):
+        verify_append_only(parameters, before, after, forged, CONTEXT)
+
+
 def test_the_sign_of_the_exponent_is_not_shown(parameters, elements):
     # A stated limit: x = -5 has a proof too. Whatever had a membership witness still has one, its inverse.
     group, before = parameters.group, elements.value_after
     after = group.power(before, -5)
-    base = _independent_base(parameters, before, after, CONTEXT)
+    base = independent_base(parameters, before, after, CONTEXT)
     z = group.power(base, -5)
     challenge, combiner = _challenge(parameters, before, after, z, CONTEXT)
     combined = group.multiply(before, group.power(base, combiner))
@@ -152,7 +179,7 @@ def test_a_remainder_above_the_challenge_would_pass_the_bare_equation(parameters
     # (q / combined, r + l) satisfies the equation: one statement must have one proof, so r < l is checked.
     before, after, group = elements.value_before, elements.value_after, parameters.group
     challenge, combiner = _challenge(parameters, before, after, proof.z, CONTEXT)
-    base = _independent_base(parameters, before, after, CONTEXT)
+    base = independent_base(parameters, before, after, CONTEXT)
     combined = group.multiply(before, group.power(base, combiner))
     shifted = AppendOnlyProof(
         proof.z, group.multiply(proof.q, group.power(combined, -1)), proof.r + challenge
@@ -178,7 +205,7 @@ def test_rational_exponents_have_no_proof(parameters, elements):
     group, t = parameters.group, parameters.generator
     a, b = elements.primes[0], elements.primes[1]
     before, after = group.power(t, a), group.power(t, b)
-    base = _independent_base(parameters, before, after, CONTEXT)
+    base = independent_base(parameters, before, after, CONTEXT)
     z = group.power(base, b)
     challenge, combiner = _challenge(parameters, before, after, z, CONTEXT)
     r = b * pow(a, -1, challenge) % challenge

@@ -1,6 +1,9 @@
 import hashlib
 import itertools
+import random
+import weakref
 
+import gmpy2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,9 +23,11 @@ from accumulator import (
     verify_aggregate,
     verify_batch,
     verify_membership,
+    verify_stream,
 )
 from accumulator.batch import _AGGREGATE_CONTEXT
 from accumulator.exponentiation import ExponentiationProof
+from accumulator.group import multi_power_window
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +197,103 @@ def test_a_failed_whole_with_passing_halves_is_still_refused(instances):
 def test_short_randomness_is_refused(instances):
     with pytest.raises(ValueError, match="random bytes"):
         verify_batch(instances, randomness=lambda length: b"\x01")
+
+
+def streamed(instances, **options):
+    try:
+        return verify_stream(iter(instances), **options)
+    except InvalidMembership as error:
+        return error.positions
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_a_stream_equals_one_by_one_whatever_its_chunks(instances, wide_instances, data):
+    chosen = data.draw(st.lists(st.sampled_from([*instances, *wide_instances]), max_size=30))
+    kinds = st.sampled_from(["witness", "prime", "value", "sign", "range", "composite"])
+    for position in data.draw(st.sets(st.integers(0, max(0, len(chosen) - 1)), max_size=4)):
+        if position < len(chosen) and chosen[position] in instances:
+            chosen[position] = spoil(chosen[position], data.draw(kinds), instances)
+    expected = one_by_one(chosen) or len(chosen)
+    assert streamed(chosen, chunk=data.draw(st.integers(1, 12))) == expected
+
+
+@pytest.fixture(scope="module")
+def wide_instances():
+    """Two claims over another modulus."""
+    wide = default_parameters("main")
+    primes = [hash_to_prime(bytes([number]) * 32).prime for number in range(2)]
+    value = accumulate(wide, wide.generator, primes)
+    return [
+        MembershipInstance(wide, value, prime, membership_witness(wide, wide.generator, primes, index))
+        for index, prime in enumerate(primes)
+    ]
+
+
+def test_a_stream_holds_a_chunk_at_most(instances):
+    """Claims are made as they are read and must be gone soon after: at most a chunk is alive at a time."""
+    alive, most = weakref.WeakSet(), 0
+
+    class Claim(MembershipInstance):
+        __hash__ = object.__hash__
+
+    def source(count):
+        nonlocal most
+        for number in range(count):
+            each = instances[number % len(instances)]
+            claim = Claim(each.parameters, each.value, each.prime, each.witness)
+            if number == 777:
+                claim = Claim(each.parameters, each.value, each.prime, instances[0].witness)
+            alive.add(claim)
+            most = max(most, len(alive))
+            yield claim
+
+    with pytest.raises(InvalidMembership) as caught:
+        verify_stream(source(1000), chunk=50)
+    assert caught.value.positions == (777,)
+    assert most <= 50 + 2
+
+
+def test_a_stream_may_stop_early(instances):
+    read = []
+
+    def source():
+        for number in range(200):
+            read.append(number)
+            yield spoil(instances[number % len(instances)], "range", instances)
+
+    with pytest.raises(InvalidMembership) as caught:
+        verify_stream(source(), stop_after=3)
+    assert caught.value.positions == (0, 1, 2)
+    assert len(read) == 3
+    with pytest.raises(ValueError, match="chunk"):
+        verify_stream([], chunk=0)
+
+
+@pytest.mark.parametrize("count", [2, 3, 40, 700])
+def test_few_go_through_straus_and_many_through_buckets(parameters, count):
+    source = random.Random(count)
+    n = parameters.modulus.n
+    bases = [source.randrange(2, n) for _ in range(count)]
+    exponents = [source.getrandbits(source.choice([1, 60, 384])) for _ in range(count)]
+    exponents[0] = -exponents[0] - 1
+    expected = 1
+    for base, exponent in zip(bases, exponents, strict=True):
+        expected = expected * pow(base, exponent, n) % n
+    assert parameters.group.multi_power(bases, exponents) == parameters.group.canonical(expected)
+    assert (multi_power_window(count, 384) > 0) == (count == 700)
+
+
+@pytest.mark.parametrize("count", [3, 50])
+def test_both_ways_agree(parameters, count):
+    source = random.Random(count)
+    pairs = [(gmpy2.mpz(source.getrandbits(500)), source.getrandbits(384)) for _ in range(count)]
+    group = parameters.group
+    expected = group._straus(pairs)
+    for window in (3, 6, 9):
+        assert group._pippenger(pairs, window) == expected
+    zeros = [(base, 0) for base, _ in pairs]
+    assert group._straus(zeros) == 1
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 12])

@@ -1,0 +1,176 @@
+"""All membership witnesses of a range by several processes, with progress and cancellation.
+
+The range is cut into as many parts as there are workers; each worker brings the value down to its part and
+opens it into groups, then all groups of all parts are opened by whichever worker is free. Nothing secret is
+sent, and the result is the same as in one process.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import get_context
+from types import TracebackType
+from typing import Any
+
+import gmpy2
+
+from accumulator.errors import Cancelled
+from accumulator.group import Group
+from accumulator.membership import all_membership_witnesses
+from accumulator.parameters import Parameters
+from accumulator.planning import Costs, Plan, measured_costs, part_bounds
+from accumulator.primes import check_width
+from accumulator.root_factor import root_factor
+from accumulator.update import integer_product
+
+__all__ = ["WitnessPool"]
+
+_GROUP = 64
+_SMALL = 96  # elements; below, one process is done before two have their work
+_POLL_SECONDS = 0.1
+
+Progress = Callable[[int, int], None]
+_Groups = list[tuple[int, int, int]]
+
+
+class WitnessPool:
+    """Worker processes that are kept between calls; use as a context manager, or `close` it.
+
+    Processes are spawned, not forked, so that a caller with threads is safe; they start with the first range
+    that is large enough for them. Threads may share a pool.
+
+    Args:
+        workers: processes; one for each processor when None.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        self._workers = max(1, workers if workers is not None else os.cpu_count() or 1)
+        self._executor: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "WitnessPool":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes; work that has not begun is dropped."""
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
+            self._executor = None
+
+    def warm(self) -> None:
+        """Start the processes now, so that the first range does not wait for them."""
+        if self._workers > 1:
+            for started in [self._running().submit(os.getpid) for _ in range(self._workers)]:
+                started.result()
+
+    def all_membership_witnesses(
+        self,
+        parameters: Parameters,
+        value_before: int,
+        primes: Sequence[int],
+        *,
+        progress: Progress | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> list[int]:
+        """As `accumulator.all_membership_witnesses`, on all processors.
+
+        Args:
+            parameters: the chain's.
+            value_before: the accumulator value before the range.
+            primes: the range's prime representatives.
+            progress: called with (witnesses made, all) now and then, from this thread.
+            cancelled: asked now and then; when it says so, work that has not begun is dropped.
+
+        Raises:
+            Cancelled: `cancelled` said so.
+            OutOfRange, NotInGroup, NotPrimeRepresentative: as the function in one process.
+            BrokenProcessPool: a worker died; the pool cannot be used further.
+        """
+        parameters.check_value(value_before)
+        check_width(primes)
+        if self._workers == 1 or len(primes) < _SMALL:
+            if cancelled is not None and cancelled():
+                raise Cancelled("the caller stopped the work")
+            made = all_membership_witnesses(parameters, value_before, primes)
+            if progress is not None:
+                progress(len(made), len(made))
+            return made
+        run = _Run(self._running(), parameters, primes, measured_costs(parameters.modulus.n.bit_length()))
+        return run.witnesses(value_before, self._workers, progress, cancelled)
+
+    def _running(self) -> ProcessPoolExecutor:
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(self._workers, mp_context=get_context("spawn"))
+        return self._executor
+
+
+class _Run:
+    """One range's way through the pool."""
+
+    def __init__(
+        self, executor: ProcessPoolExecutor, parameters: Parameters, primes: Sequence[int], costs: Costs
+    ) -> None:
+        self._executor, self._costs, self._n = executor, costs, parameters.modulus.n
+        self._primes = list(primes)
+        self._done: list[int | None] = [None] * len(primes)
+
+    def witnesses(
+        self,
+        value_before: int,
+        parts: int,
+        progress: Progress | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> list[int]:
+        """All of them, in order."""
+        openings: dict[Future[_Groups], int] = {}
+        groups: dict[Future[list[int]], int] = {}
+        try:
+            for first, end in part_bounds(len(self._primes), parts):
+                rest = self._primes[:first] + self._primes[end:]
+                inside = self._primes[first:end]
+                opening = self._executor.submit(_open_part, self._n, value_before, rest, inside, self._costs)
+                openings[opening] = first
+            made = 0
+            while openings or groups:
+                if cancelled is not None and cancelled():
+                    raise Cancelled("the caller stopped the work")
+                waiting: set[Future[Any]] = {*openings, *groups}
+                wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
+                for opening in [each for each in openings if each.done()]:
+                    self._submit_groups(openings.pop(opening), opening.result(), groups)
+                for opened in [each for each in groups if each.done()]:
+                    first, witnesses = groups.pop(opened), opened.result()
+                    self._done[first : first + len(witnesses)] = witnesses
+                    made += len(witnesses)
+                    if progress is not None:
+                        progress(made, len(self._primes))
+        finally:
+            for opening in openings:
+                opening.cancel()
+            for opened in groups:
+                opened.cancel()
+        return [witness for witness in self._done if witness is not None]
+
+    def _submit_groups(self, offset: int, opened: _Groups, groups: dict[Future[list[int]], int]) -> None:
+        for low, high, value in opened:
+            first, end = offset + low, offset + high
+            future = self._executor.submit(_open_group, self._n, value, self._primes[first:end], self._costs)
+            groups[future] = first
+
+
+def _open_part(n: int, value: int, rest: Sequence[int], primes: Sequence[int], costs: Costs) -> _Groups:
+    """In a worker: bring the value down to a part of the range and open the part into groups."""
+    group = Group(n)
+    residue = group._power(gmpy2.mpz(value), int(integer_product(rest)))
+    opened = root_factor(group, residue, primes, Plan(costs, stop=_GROUP))
+    return [(first, end, int(each)) for first, end, each in opened]
+
+
+def _open_group(n: int, value: int, primes: Sequence[int], costs: Costs) -> list[int]:
+    """In a worker: the membership witnesses of one group."""
+    group = Group(n)
+    return [group.canonical(each) for _, _, each in root_factor(group, gmpy2.mpz(value), primes, Plan(costs))]
