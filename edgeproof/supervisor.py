@@ -126,7 +126,7 @@ class Supervisor:
                 if child.process is None and child.starts > self._max_restarts:
                     raise ProcessFailed(f"{child.spec.name} keeps ending:\n{self._tail(child.spec.name)}")
 
-    def stop(self, timeout_s: float = 5.0) -> None:
+    def stop(self, timeout_s: float = 20.0) -> None:
         """End every process: SIGTERM, then SIGKILL after ``timeout_s`` seconds."""
         self._stopping.set()
         if self._thread is not None:

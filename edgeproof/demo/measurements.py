@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from audit.verifier import read_bundle, read_trust, verify_bundle
-from chaincode.api import GetModel, Run, SubmitBatch, SubmitReading
+from chaincode.api import GetHeads, GetModel, Run, SubmitBatch, SubmitReading
 from chaincode.payloads import decode_result
 from edgeproof.demo.data import DigitsSplit, readings_of
 from edgeproof.demo.report import ProofSample
@@ -20,7 +20,7 @@ from protocol.encodings import canonical_json, from_json, parse_json
 from protocol.readings import SignedReading
 from protocol.signature_base import record_id
 
-__all__ = ["Counts", "accuracies", "count_chains", "recorded", "sample_proofs"]
+__all__ = ["Counts", "accuracies", "all_anchored", "count_chains", "recorded", "sample_proofs"]
 
 _RECORDING = {SubmitBatch.FUNCTION: SubmitBatch, SubmitReading.FUNCTION: SubmitReading}
 
@@ -73,6 +73,23 @@ def count_chains(parts: Parts) -> Counts:
     start = first or 0
     counts.anchor_times = {chain: [(t - start) / 1000 for t in times] for chain, times in cut_times.items()}
     return counts
+
+
+def all_anchored(parts: Parts) -> bool:
+    """Whether no chain has news that its newest anchor does not cover, and every holder has that anchor."""
+    plan = parts.deployment.plan
+    held = {
+        (holder, head.chain): head.number
+        for holder, ledger in parts.readers.items()
+        for head in evaluate_typed(ledger, GetHeads()).heads
+    }
+    for chain, ledger in parts.readers.items():
+        index = parts.index(ledger)
+        index.sync()
+        holders = [edge.chain for edge in plan.edges] if chain == plan.main.chain else [plan.main.chain]
+        if index.news or any(held.get((holder, chain), 0) < index.anchor for holder in holders):
+            return False
+    return True
 
 
 def recorded(parts: Parts, chain: str) -> list[tuple[bytes, SignedReading]]:

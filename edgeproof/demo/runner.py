@@ -26,7 +26,7 @@ from edgeproof.demo.attacks import AttackResult, Scene, attacks_on_copies, judge
 from edgeproof.demo.commands import Said, call_public
 from edgeproof.demo.data import DigitsSplit, load_digits_split, readings_of
 from edgeproof.demo.devices import DemoDevice, enrol_all, make_devices, send_all
-from edgeproof.demo.measurements import accuracies, count_chains, recorded, sample_proofs
+from edgeproof.demo.measurements import accuracies, all_anchored, count_chains, recorded, sample_proofs
 from edgeproof.demo.report import ReportData, write_report
 from edgeproof.demo.state import DemoState
 from edgeproof.deployment import Deployment, Plan
@@ -38,7 +38,6 @@ from edgeproof.training_runs import accepted_versions, start_run
 from edgeproof.trust import export_trust
 from edgeproof.wiring import Parts
 from ledger.port import evaluate_typed
-from ledger.proof_errors import NotIndexed, Pending
 from protocol.bundle import Bundle, serialise_bundle
 from protocol.trust import serialise_trust
 
@@ -177,15 +176,10 @@ class Demo:
         """Wait until everything that happened is anchored on main and held by the edges."""
         with self._step("Waiting for the last anchors"), self._parts("demo") as parts:
             end = time.monotonic() + 120
-            while True:
-                with contextlib.suppress(Pending, NotIndexed):
-                    parts.prover.model_bundle(RUN, self.state.parameters.rounds)
-                    for edge in self.deployment.plan.edges:
-                        parts.prover.record_bundle(edge.chain, recorded(parts, edge.chain)[-1][0])
-                    return
+            while not all_anchored(parts):
                 if time.monotonic() > end:
                     raise DemoError(f"the last anchors do not come; see the logs in {self.out / 'logs'}")
-                time.sleep(0.3)
+                time.sleep(0.2)
 
     def _export(self) -> None:
         folder = self.out / "bundles"
@@ -194,8 +188,9 @@ class Demo:
         with self._parts("demo") as parts:
             _write(self.out / "trust.json", serialise_trust(export_trust(parts)))
             for edge in self.deployment.plan.edges[:3]:
+                known = recorded(parts, edge.chain)
                 for number, profile in enumerate(("compact", "full")):
-                    record, _ = secrets.choice(recorded(parts, edge.chain))
+                    record, _ = secrets.choice(known)
                     bundle = parts.prover.record_bundle(edge.chain, record, profile=profile)
                     self._write_bundle(f"record-{edge.chain}-{number + 1}-{profile}", bundle)
             for number in sorted({1, rounds}):
