@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
-from chaincode.api import GetModel, GetOutcome, GetRun, Run, State, Subject
+from chaincode.api import GetOutcome, GetRun, Run, State, Subject
 from edgeproof.wiring import Parts
 from identity import Role
 from ledger.errors import ContractRefused
-from ledger.port import evaluate_typed
+from ledger.port import Ledger, evaluate_typed
 from training.recipe import default_recipe
 from training.setup import create_run, plan_run
 
-__all__ = ["accepted_versions", "start_run"]
+__all__ = ["accepted_steps", "accepted_versions", "start_run"]
 
 
 def start_run(
@@ -51,17 +51,24 @@ def start_run(
     return run
 
 
-def accepted_versions(parts: Parts, run: Run) -> int:
-    """How many versions of the run main has accepted so far."""
-    main = parts.readers[parts.deployment.plan.main.chain]
-    for version in range(1, run.rounds + 1):
+def accepted_versions(parts: Parts, run: Run, *, start: int = 0) -> int:
+    """How many versions of the run main has accepted so far; the first ``start`` are known to be."""
+    return _accepted(parts.readers[parts.deployment.plan.main.chain], Subject.AGGREGATE, run, start)
+
+
+def accepted_steps(parts: Parts, run: Run, edge: str, *, start: int = 0) -> int:
+    """How many steps of the run an edge has accepted so far; the first ``start`` are known to be."""
+    return _accepted(parts.readers[edge], Subject.STEP, run, start)
+
+
+def _accepted(ledger: Ledger, subject: Subject, run: Run, start: int) -> int:
+    for number in range(start + 1, run.rounds + 1):
         try:
-            model = evaluate_typed(main, GetModel(run.run, version, 0))
-            outcome = evaluate_typed(main, GetOutcome(Subject.AGGREGATE, run.run, version, model.attempt))
+            outcome = evaluate_typed(ledger, GetOutcome(subject, run.run, number, 0))
         except ContractRefused as error:
             if error.code != "not-found":
                 raise
-            return version - 1
+            return number - 1
         if outcome.state is not State.ACCEPTED:
-            return version - 1
+            return number - 1
     return run.rounds

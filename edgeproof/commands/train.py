@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from chaincode.api import Run
+    from edgeproof.wiring import Parts
 
 app = typer.Typer(add_completion=False)
 
@@ -19,13 +23,15 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data a round.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     hours: Annotated[float, typer.Option(min=0.01, help="After this, unfinished steps expire.")] = 24.0,
+    follow: Annotated[bool, typer.Option("--follow", help="Show progress until the last round.")] = False,
     deployment: Annotated[
         Path | None, typer.Option(help="Deployment folder (default: EDGEPROOF_DEPLOYMENT).")
     ] = None,
 ) -> None:
     """Create a training run over every edge of a deployment; its recipe is frozen with it.
 
-    `edgeproof run --run NAME` (or `edgeproof serve peer` and `serve aggregator`) does the work.
+    `edgeproof run --run NAME` (or `edgeproof serve peer` and `serve aggregator`) does the work. A run of that
+    name is left as it is, so that `--follow` shows how far it has come.
     """
     from edgeproof.deployment import Deployment
     from edgeproof.settings import Settings
@@ -41,4 +47,31 @@ def train(
             )
         except InvalidRecipe as error:
             raise typer.BadParameter(str(error)) from error
-    typer.echo(f"run {run}: {made.recipe.model}, {rounds} rounds, initial weights {made.initial.hex()}")
+        typer.echo(
+            f"run {run}: {made.recipe.model}, {made.rounds} rounds, initial weights {made.initial.hex()}"
+        )
+        if follow:
+            _follow(parts, made)
+
+
+def _follow(parts: Parts, run: Run) -> None:
+    """Show accepted steps and versions until the run is finished; Ctrl-C ends the watching, not the run."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from edgeproof.training_runs import accepted_steps, accepted_versions
+
+    edges = [edge.chain for edge in parts.deployment.plan.edges]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console()) as progress:
+        steps = {edge: progress.add_task(f"steps on {edge}", total=run.rounds) for edge in edges}
+        versions = progress.add_task("model versions", total=run.rounds)
+        done = 0
+        while True:
+            for edge, task in steps.items():
+                progress.update(task, completed=accepted_steps(parts, run, edge, start=done))
+            done = accepted_versions(parts, run, start=done)
+            progress.update(versions, completed=done)
+            if done == run.rounds:
+                return
+            time.sleep(0.5)
