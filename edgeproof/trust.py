@@ -8,6 +8,7 @@ from chaincode.api import GetHeads, GetSource
 from edgeproof.wiring import Parts
 from ledger.port import evaluate_typed
 from protocol.blocks import header_hash
+from protocol.configuration import Configuration
 from protocol.trust import TRUST_SCHEMA, ChainTrust, Checkpoint, TrustRoot
 
 __all__ = ["export_trust"]
@@ -40,7 +41,7 @@ def export_trust(parts: Parts) -> TrustRoot:
                 roster=source.roster,
                 modulus=source.modulus,
                 origin=source.origin,
-                policy=2,
+                policy=Configuration.from_block(genesis).endorsement.required,
                 checkpoint=Checkpoint(oldest.number, oldest.statement) if oldest else Checkpoint(0, b""),
             )
         )
