@@ -128,6 +128,8 @@ class FleetWorld:
     def start_services(self) -> None:
         """Gateways, anchor signers, relay; then the devices are enrolled."""
         self._start(service_specs(self.deployment, self.ports))
+        for gateway in self.names("gateway"):
+            wait_until(partial(self.is_up, gateway), 60.0, self.logs)
         self.load.enrol()
 
     def start_training(self, run: str, rounds: int) -> None:
