@@ -12,10 +12,10 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench test-faults lock clean
+.PHONY: help demo test lint bench test-faults bench-accumulator lock clean
 
 help: ## Print this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.installed: pyproject.toml requirements/full.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Edgeproof needs Python 3.11 or newer: $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=/path/to/python3.11"; exit 2; }
@@ -43,6 +43,10 @@ test-faults: $(VENV)/.installed ## Kill every process at many points and check t
 
 bench: $(VENV)/.installed ## Measure on the embedded ledger: build/bench/*.json and docs/benchmarks.md
 	$(BIN)/python -m benchmarks
+
+PEERS ?=
+bench-accumulator: $(VENV)/.installed ## Measure and count the accumulator (PEERS="--peer NAME=COMMAND" adds others): docs/benchmarks-accumulator.md
+	$(BIN)/python -m benchmarks.accumulator $(PEERS)
 
 lock: ## Resolve the lock files anew (versions and hashes, no addresses)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/base.lock

@@ -14,7 +14,7 @@ import gmpy2
 
 from accumulator.errors import AccumulatorError, InvalidMembership
 from accumulator.exponentiation import ExponentiationProof, prove_exponentiation, verify_exponentiation
-from accumulator.membership import check_statement, verify_membership
+from accumulator.membership import check_statement_but_group, verify_membership
 from accumulator.parameters import Parameters
 from accumulator.primes import check_prime, check_width
 from accumulator.update import product
@@ -157,7 +157,7 @@ def verify_stream(
     waiting = position = 0
     for position, instance in enumerate(instances, start=1):
         try:
-            check_statement(instance.parameters, instance.value, instance.prime, instance.witness)
+            check_statement_but_group(instance.parameters, instance.value, instance.prime, instance.witness)
         except InvalidMembership:
             bad.append(position - 1)
         else:
@@ -167,12 +167,12 @@ def verify_stream(
             fullest = max(held, key=lambda n: len(held[n]))
             waiting -= len(held[fullest])
             # Handed over without a name of its own here, which would keep it while the next chunk fills.
-            bad.extend(_bisect(held.pop(fullest), randomness))
+            bad.extend(_settle(held.pop(fullest), randomness))
         if stop_after is not None and len(bad) >= stop_after:
             break
     else:
         for claims in held.values():
-            bad.extend(_bisect(claims, randomness))
+            bad.extend(_settle(claims, randomness))
     if bad:
         named = ", ".join(map(str, sorted(bad)))
         raise InvalidMembership(f"membership does not hold at positions {named}", tuple(sorted(bad)))
@@ -182,8 +182,29 @@ def verify_stream(
 Claims = list[tuple[int, MembershipInstance]]
 
 
+def _settle(claims: Claims, randomness: Callable[[int], bytes]) -> list[int]:
+    """Positions of the bad ones among `claims`, which share a modulus and are of the right form.
+
+    One gcd for all; where it is not 1, those that share a factor with N are refused before the rest is
+    combined: a multiple of a factor of N on both sides would hide everything else.
+    """
+    n = gmpy2.mpz(claims[0][1].parameters.modulus.n)
+    product = gmpy2.mpz(1)
+    for _, instance in claims:
+        product = product * instance.witness % n * instance.value % n
+    if gmpy2.gcd(product, n) == 1:
+        return _bisect(claims, randomness)
+    foreign = {
+        position
+        for position, instance in claims
+        if gmpy2.gcd(instance.witness, n) != 1 or gmpy2.gcd(instance.value, n) != 1
+    }
+    rest = [claim for claim in claims if claim[0] not in foreign]
+    return sorted({*foreign, *(_bisect(rest, randomness) if rest else [])})
+
+
 def _bisect(claims: Claims, randomness: Callable[[int], bytes]) -> list[int]:
-    """Positions of the bad ones among `claims`, which share a modulus and have passed `check_statement`."""
+    """Positions of the bad ones among `claims`, which share a modulus and lie in its group."""
     if len(claims) == 1:
         return _one_by_one(claims)
     if _holds([instance for _, instance in claims], randomness):

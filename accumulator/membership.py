@@ -111,8 +111,21 @@ def check_statement(parameters: Parameters, value: int, prime: int, witness: int
         InvalidMembership: with the failed check as cause.
     """
     try:
-        parameters.check_value(value)
-        parameters.check_value(witness)
+        parameters.check_values(value, witness)
+        check_prime(prime)
+    except AccumulatorError as error:
+        raise InvalidMembership(f"malformed membership proof: {error}") from error
+
+
+def check_statement_but_group(parameters: Parameters, value: int, prime: int, witness: int) -> None:
+    """As `check_statement`, but without the gcd, which a batch takes of all its values together.
+
+    Raises:
+        InvalidMembership: with the failed check as cause.
+    """
+    try:
+        parameters.check_value_range(value)
+        parameters.check_value_range(witness)
         check_prime(prime)
     except AccumulatorError as error:
         raise InvalidMembership(f"malformed membership proof: {error}") from error

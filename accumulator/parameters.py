@@ -137,8 +137,7 @@ class Parameters:
             OutOfRange: not 1 < value <= (N - 1) / 2; so 0, 1, N - 1, w + N and N - w are all refused.
             NotInGroup: gcd(value, N) is not 1.
         """
-        if value == 1:
-            raise OutOfRange("the identity is no accumulator value and no membership witness")
+        self.check_value_range(value)
         return self.check_element(value)
 
     def check_element(self, value: int) -> int:
@@ -148,11 +147,38 @@ class Parameters:
             OutOfRange: not 0 < value <= (N - 1) / 2.
             NotInGroup: gcd(value, N) is not 1.
         """
-        if not 0 < value <= (self.modulus.n - 1) // 2:
-            raise OutOfRange("not the canonical representative of an element of Z_N*/{±1}")
+        self._check_canonical(value)
         if gmpy2.gcd(value, self.modulus.n) != 1:
             raise NotInGroup("shares a factor with the modulus")
         return value
+
+    def check_values(self, *values: int) -> None:
+        """As `check_value` for each of them, with one gcd for all: a gcd costs some thirty multiplications.
+
+        Raises:
+            OutOfRange, NotInGroup: as `check_value`.
+        """
+        for value in values:
+            self.check_value_range(value)
+        product = gmpy2.mpz(1)
+        for value in values:
+            product = product * value % self.modulus.n
+        if gmpy2.gcd(product, self.modulus.n) != 1:
+            raise NotInGroup("shares a factor with the modulus")
+
+    def check_value_range(self, value: int) -> None:
+        """The range part of `check_value`, without the gcd.
+
+        Raises:
+            OutOfRange: not 1 < value <= (N - 1) / 2.
+        """
+        if value == 1:
+            raise OutOfRange("the identity is no accumulator value and no membership witness")
+        self._check_canonical(value)
+
+    def _check_canonical(self, value: int) -> None:
+        if not 0 < value <= (self.modulus.n - 1) // 2:
+            raise OutOfRange("not the canonical representative of an element of Z_N*/{±1}")
 
 
 def default_parameters(chain: str) -> Parameters:

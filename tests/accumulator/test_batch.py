@@ -254,6 +254,19 @@ def test_a_stream_holds_a_chunk_at_most(instances):
     assert most <= 50 + 2
 
 
+def test_multiples_of_a_factor_are_named_and_hide_nothing(instances, factors):
+    """Whoever knows a factor p: both sides 0 mod p. The group check comes before the combination."""
+    good, p = instances[0], factors[0]
+    n = good.parameters.modulus.n
+    multiple = min(p * 12345 % n, n - p * 12345 % n)
+    mixed = list(instances)
+    mixed[4] = MembershipInstance(good.parameters, good.value, good.prime, multiple)
+    mixed[6] = MembershipInstance(good.parameters, multiple, good.prime, good.witness)
+    mixed[9] = spoil(instances[9], "witness", instances)
+    assert batch(mixed) == one_by_one(mixed) == (4, 6, 9)
+    assert batch([mixed[4]]) == (0,)
+
+
 def test_a_stream_may_stop_early(instances):
     read = []
 
