@@ -13,6 +13,7 @@ from accumulator import (
     InvalidProof,
     check_certificate,
     decode_append_only,
+    decode_non_membership,
     decode_value_hex,
     default_parameters,
     hash_to_prime,
@@ -20,6 +21,8 @@ from accumulator import (
     verify_append_only,
     verify_exponentiation,
     verify_membership,
+    verify_non_membership,
+    verify_range_non_membership,
 )
 
 FOLDER = Path(__file__).parent.parent / "vectors" / "accumulator"
@@ -114,5 +117,15 @@ def test_our_verifiers_accept_the_vectors(vector):
     context = bytes.fromhex(vector["append_only"]["context"])
     append_only = decode_append_only(parameters, bytes.fromhex(vector["append_only"]["proof"]))
     verify_append_only(parameters, middle, last, append_only, context)
+    absence = vector["non_membership"]
+    absent = bytes.fromhex(absence["digest"])
+    of_range, of_chain = (
+        decode_non_membership(parameters, bytes.fromhex(absence[key]))
+        for key in ("of_second_range", "since_the_start")
+    )
+    verify_range_non_membership(parameters, middle, last, absent, of_range, append_only, context)
+    verify_non_membership(parameters, last, absent, of_chain)
+    with pytest.raises(InvalidProof):
+        verify_non_membership(parameters, last, absent, of_range)
     with pytest.raises(InvalidProof):
         verify_append_only(parameters, last, middle, append_only, context)

@@ -239,6 +239,20 @@ def check_chain(n, vector):
     left = power(q, challenge) * power(middle, r) * power(base, combiner * r)
     same("append-only", canonical(left), canonical(last * power(z, combiner)))
 
+    def absent(name, top, lower, product, text):
+        prime_of_absent = first_prime(bytes.fromhex(vector["non_membership"]["digest"]))
+        raw = bytes.fromhex(text)
+        same("non-membership width", len(raw), 289)
+        d, b = int.from_bytes(raw[:256], "big"), int.from_bytes(raw[256:], "big")
+        same(f"{name}: coefficient", b, pow(product, -1, prime_of_absent))
+        same(f"{name}: cofactor", d, power(lower, (b * product - 1) // prime_of_absent))
+        same(f"{name}: equation", power(top, b), canonical(power(d, prime_of_absent) * lower))
+
+    absent("second range", z, base, whole, vector["non_membership"]["of_second_range"])
+    for exponent in primes[:half]:
+        whole *= exponent
+    absent("since the start", last, generator, whole, vector["non_membership"]["since_the_start"])
+
 
 def main():
     file = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("vectors.json")

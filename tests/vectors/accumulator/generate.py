@@ -57,6 +57,9 @@ def chain_vectors(chain: str, count: int) -> dict[str, Any]:
     aggregate, aggregate_proof = accumulator.aggregate(parameters, primes[half:], witnesses, last)
     context = f"append-only {chain}".encode()
     append_only = accumulator.prove_append_only(parameters, middle, primes[half:], last, context)
+    absent = digest(f"{chain}/absent")
+    absence = accumulator.prove_range_non_membership(parameters, middle, primes[half:], last, absent, context)
+    never = accumulator.prove_non_membership(parameters, primes, absent)
     exponent = int.from_bytes(hashlib.shake_256(chain.encode()).digest(100), "big")
     power, power_proof = accumulator.prove_exponentiation(parameters, middle, exponent, context)
     return {
@@ -85,6 +88,11 @@ def chain_vectors(chain: str, count: int) -> dict[str, Any]:
         "append_only": {
             "context": context.hex(),
             "proof": accumulator.encode_append_only(parameters, append_only).hex(),
+        },
+        "non_membership": {
+            "digest": absent.hex(),
+            "of_second_range": accumulator.encode_non_membership(parameters, absence).hex(),
+            "since_the_start": accumulator.encode_non_membership(parameters, never).hex(),
         },
     }
 
