@@ -290,7 +290,12 @@ class FleetWorld:
 
         def missing() -> str:
             down = [name for name in self._supervisor.names() if not self.is_up(name)]
-            return f"{down} down" if down else self.progress.untrained() or self.progress.unanchored()
+            if down:
+                return f"{down} down"
+            before = self.heights()
+            found = self.progress.untrained() or self.progress.unanchored()
+            # The chains are looked at one after the other: it counts if none has moved meanwhile.
+            return found or ("" if self.heights() == before else "the chains move")
 
         wait_until(lambda: not missing(), timeout_s, lambda: f"{missing()}\n{self.logs()}")
 
