@@ -16,12 +16,11 @@ import dataclasses
 import functools
 import hashlib
 import json
-import re
-import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias, TypeVar, Union
+from typing import Any, Final, TypeAlias, TypeVar
 
+from protocol.building import Unfit, builder
 from protocol.errors import MalformedJson, SchemaMismatch
 
 __all__ = [
@@ -44,7 +43,7 @@ T = TypeVar("T")
 # Integers beyond 2^53 lose digits in other languages' JSON readers: larger numbers travel as hex text.
 MAX_INT: Final = 2**53 - 1
 _MAX_DEPTH: Final = 32
-_HEX: Final = re.compile(r"(?:[0-9a-f]{2})*\Z")
+_PLAIN: Final = frozenset({str, int, bool, type(None)})
 
 
 def sha256(data: bytes) -> bytes:
@@ -85,12 +84,7 @@ def canonical_json(value: Json) -> bytes:
         MalformedJson: a float, an integer beyond 2^53-1, a key that is no string, or text that is not UTF-8.
     """
     _check(value, 0)
-    try:
-        return json.dumps(
-            value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-        ).encode()
-    except (UnicodeEncodeError, ValueError) as error:
-        raise MalformedJson(f"cannot be encoded: {error}") from error
+    return _write(value)
 
 
 def parse_json(raw: bytes | str) -> Json:
@@ -123,24 +117,34 @@ def parse_canonical_json(raw: bytes) -> Json:
         MalformedJson: not JSON, or not the canonical form.
     """
     value = parse_json(raw)
-    if canonical_json(value) != raw:
+    if _write(value) != raw:
         raise MalformedJson("not in canonical form (sorted keys, no white space, UTF-8)")
     return value
 
 
 def to_json(value: Any) -> Json:
     """The JSON value of a message (see the module's text for the mapping)."""
-    if value is None or isinstance(value, bool | int | str):
-        return str(value) if isinstance(value, str) else value
-    if isinstance(value, bytes):
-        return value.hex()
+    kind: Any = type(value)
+    if kind in _PLAIN:
+        return typing.cast(Json, value)
+    if kind is bytes:
+        return typing.cast(bytes, value).hex()
+    names = _names(kind)
+    if names is not None:
+        return {
+            name: item if type(item := getattr(value, name)) in _PLAIN else to_json(item) for name in names
+        }
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    raise SchemaMismatch(f"a {type(value).__name__} has no JSON form")
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, int):
+        return value
+    if isinstance(value, bytes):
+        return value.hex()
+    raise SchemaMismatch(f"a {kind.__name__} has no JSON form")
 
 
 def from_json(kind: type[T], value: Json, path: str = "$") -> T:
@@ -149,7 +153,10 @@ def from_json(kind: type[T], value: Json, path: str = "$") -> T:
     Raises:
         SchemaMismatch: with the path of the field at fault.
     """
-    return typing.cast(T, _build(kind, value, path))
+    try:
+        return typing.cast(T, builder(typing.cast(Any, kind))(value))
+    except Unfit as unfit:
+        raise SchemaMismatch(f"{path}{unfit.path}: {unfit.wrong}") from unfit.__cause__
 
 
 def encode(message: Any) -> bytes:
@@ -168,96 +175,66 @@ def decode(kind: type[T], raw: bytes) -> T:
 
 
 @functools.cache
-def _fields(kind: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(kind)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+def _names(kind: Any) -> tuple[str, ...] | None:
+    """Names of a dataclass's fields; None for another type."""
+    if not dataclasses.is_dataclass(kind):
+        return None
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
-def _build(kind: Any, value: Json, path: str) -> Any:
-    origin = typing.get_origin(kind)
-    if origin in (Union, types.UnionType):
-        choices = typing.get_args(kind)
-        if value is None and type(None) in choices:
-            return None
-        (inner,) = [choice for choice in choices if choice is not type(None)]
-        return _build(inner, value, path)
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise SchemaMismatch(f"{path}: a list is wanted")
-        item = typing.get_args(kind)[0]
-        return tuple(_build(item, entry, f"{path}[{position}]") for position, entry in enumerate(value))
-    if origin is dict or origin is Mapping:
-        if not isinstance(value, dict):
-            raise SchemaMismatch(f"{path}: an object is wanted")
-        item = typing.get_args(kind)[1]
-        return {key: _build(item, entry, f"{path}.{key}") for key, entry in value.items()}
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return _build_dataclass(kind, value, path)
-    return _build_scalar(kind, value, path)
+_encoder: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), check_circular=False
+)
 
 
-def _build_dataclass(kind: type, value: Json, path: str) -> Any:
-    if not isinstance(value, dict):
-        raise SchemaMismatch(f"{path}: an object is wanted")
-    fields = _fields(kind)
-    if unknown := sorted(value.keys() - fields.keys()):
-        raise SchemaMismatch(f"{path}: unknown field {unknown[0]!r}")
-    if missing := sorted(fields.keys() - value.keys()):
-        raise SchemaMismatch(f"{path}: field {missing[0]!r} is missing")
-    built = {name: _build(hint, value[name], f"{path}.{name}") for name, hint in fields.items()}
+def _write(value: Json) -> bytes:
+    """The encoding of a value that ``_check`` has passed."""
     try:
-        return kind(**built)
-    except ValueError as error:  # a dataclass may check its own fields in __post_init__
-        raise SchemaMismatch(f"{path}: {error}") from error
-
-
-def _build_scalar(kind: Any, value: Json, path: str) -> Any:
-    if kind is bytes:
-        if not isinstance(value, str) or _HEX.match(value) is None:
-            raise SchemaMismatch(f"{path}: lower-case hex is wanted")
-        return bytes.fromhex(value)
-    if kind is bool:
-        if not isinstance(value, bool):
-            raise SchemaMismatch(f"{path}: true or false is wanted")
-        return value
-    if kind is int:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise SchemaMismatch(f"{path}: an integer is wanted")
-        return value
-    if isinstance(kind, type) and issubclass(kind, str):
-        if not isinstance(value, str):
-            raise SchemaMismatch(f"{path}: text is wanted")
-        try:
-            return kind(value)
-        except ValueError as error:  # a StrEnum that does not know the word
-            raise SchemaMismatch(f"{path}: {error}") from error
-    raise TypeError(f"{path}: {kind!r} is no message type")
+        return _encoder.encode(value).encode()
+    except (UnicodeEncodeError, ValueError) as error:
+        raise MalformedJson(f"cannot be encoded: {error}") from error
 
 
 def _check(value: Any, depth: int) -> None:
+    """Refuse what has no canonical form. Every message passes here, most of them more than once."""
     if depth > _MAX_DEPTH:
         raise MalformedJson(f"nested deeper than {_MAX_DEPTH}")
-    if value is None or isinstance(value, bool):
-        return
-    if isinstance(value, str):
-        _check_text(value)
-        return
-    if isinstance(value, int):
-        if abs(value) > MAX_INT:
-            raise MalformedJson("an integer beyond 2^53-1")
-        return
-    if isinstance(value, list):
-        for item in value:
-            _check(item, depth + 1)
-        return
-    if isinstance(value, dict):
+    kind = type(value)
+    if kind is str:
+        if not value.isascii():
+            _check_text(value)
+    elif kind is dict:
+        below = depth + 1
         for key, item in value.items():
             if not isinstance(key, str):
                 raise MalformedJson("a key that is no text")
-            _check_text(key)
+            if not key.isascii():
+                _check_text(key)
+            # Short ASCII text makes up most of every message: it is looked at here, without a call.
+            if type(item) is not str or below > _MAX_DEPTH or not item.isascii():
+                _check(item, below)
+    elif kind is list:
+        for item in value:
             _check(item, depth + 1)
-        return
-    raise MalformedJson(f"a {type(value).__name__} is no canonical JSON value")
+    elif kind is int:
+        if not -MAX_INT <= value <= MAX_INT:
+            raise MalformedJson("an integer beyond 2^53-1")
+    elif kind is not bool and value is not None:
+        _check_subclass(value, depth)
+
+
+def _check_subclass(value: Any, depth: int) -> None:
+    """As ``_check``, for values of derived types, such as enumerations."""
+    if isinstance(value, str):
+        _check(str(value), depth)
+    elif isinstance(value, int):
+        _check(int(value), depth)
+    elif isinstance(value, list):
+        _check(list(value), depth)
+    elif isinstance(value, dict):
+        _check(dict(value), depth)
+    else:
+        raise MalformedJson(f"a {type(value).__name__} is no canonical JSON value")
 
 
 def _check_text(text: str) -> None:
