@@ -249,6 +249,11 @@ def _replay(system: AuditedSystem, run: Run, chain: str, step: Step) -> Recomput
         data = [store.get(_content_digest(system.ledgers[chain], record)) for record in records]
     except (NotFound, Corrupt, ProtocolError):
         return Recomputation(b"", Verdict.WITHHELD, None)
+    except ContractRefused as error:
+        if error.code != "not-found":
+            raise
+        # The manifest names what was never recorded: a fault of the step, not an obstacle to the auditor.
+        return Recomputation(b"", Verdict.DIFFERS, None)
     try:
         claimed: bytes | None = store.get_tree(step.result)
     except (NotFound, Corrupt):
