@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -40,9 +40,6 @@ from audit.running import (
 )
 from audit.state import load_state, remember
 from audit.verifier import read_bundle, read_trust
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["make_apps", "make_recompute_app"]
 

@@ -26,7 +26,7 @@ _VERDICTS = {
     ExitCode.UNTRUSTED: "untrusted",
     ExitCode.INCONCLUSIVE: "inconclusive",
 }
-_SHOWN = 160  # characters of a foreign text that are repeated on a terminal
+_SHOWN = 320  # characters of a foreign text that are repeated on a terminal
 
 
 @dataclass(frozen=True)
@@ -171,4 +171,4 @@ def _time(seconds: int) -> str:
 def _safe(text: str) -> str:
     """Foreign text on one line, without control characters, and not too long."""
     clean = "".join(character if character.isprintable() else "?" for character in text)
-    return clean if len(clean) <= _SHOWN * 2 else clean[: _SHOWN * 2] + "…"
+    return clean if len(clean) <= _SHOWN else clean[:_SHOWN] + "…"
