@@ -46,12 +46,16 @@ class RegisterOrganisation:
 
 @dataclass(frozen=True)
 class GetOrganisation:
+    """An organisation that is registered here."""
+
     FUNCTION: ClassVar[str] = "organisations:get"
     RESULT: ClassVar[type[Organisation]] = Organisation
     msp_id: str
 
 
 class DeviceStatus(StrEnum):
+    """Where a device stands in its life."""
+
     ACTIVE = "active"
     SUSPENDED = "suspended"
     RETIRED = "retired"
@@ -97,6 +101,8 @@ class EnrolDevice:
 
 @dataclass(frozen=True)
 class SetDeviceStatus:
+    """Suspends, resumes or retires a device; authorised by its owner."""
+
     FUNCTION: ClassVar[str] = "devices:setStatus"
     RESULT: ClassVar[type[Device]] = Device
     device: str
@@ -107,6 +113,8 @@ class SetDeviceStatus:
 
 @dataclass(frozen=True)
 class GetDevice:
+    """A device that is enrolled here."""
+
     FUNCTION: ClassVar[str] = "devices:get"
     RESULT: ClassVar[type[Device]] = Device
     device: str
@@ -142,6 +150,8 @@ class GrantDelegation:
 
 @dataclass(frozen=True)
 class GetGrant:
+    """A grant, active or not."""
+
     FUNCTION: ClassVar[str] = "devices:getGrant"
     RESULT: ClassVar[type[Grant]] = Grant
     device: str
@@ -171,6 +181,8 @@ class SubmitBatch:
 
 @dataclass(frozen=True)
 class SubmitReading:
+    """One reading: a batch of one."""
+
     FUNCTION: ClassVar[str] = "records:submit"
     RESULT: ClassVar[type[BatchRecorded]] = BatchRecorded
     reading: SignedReading
@@ -189,6 +201,8 @@ class StoredRecord:
 
 @dataclass(frozen=True)
 class GetRecord:
+    """A record by its id."""
+
     FUNCTION: ClassVar[str] = "records:get"
     RESULT: ClassVar[type[StoredRecord]] = StoredRecord
     record: bytes
@@ -203,6 +217,8 @@ class NonceUse:
 
 @dataclass(frozen=True)
 class FindNonce:
+    """Which record used a device's nonce, if any."""
+
     FUNCTION: ClassVar[str] = "records:findNonce"
     RESULT: ClassVar[type[NonceUse]] = NonceUse
     device: str
@@ -231,6 +247,8 @@ class RecordInference:
 
 @dataclass(frozen=True)
 class GetInference:
+    """A recorded inference by the id of its transaction (64 hex digits)."""
+
     FUNCTION: ClassVar[str] = "inferences:get"
     RESULT: ClassVar[type[Inference]] = Inference
     transaction: str
@@ -287,6 +305,8 @@ class FixCut:
 
 @dataclass(frozen=True)
 class StatementSigned:
+    """Response payload of ``SignAnchor``: who signed which statement."""
+
     number: int
     msp_id: str
     statement: bytes
@@ -331,6 +351,8 @@ class AcceptAnchor:
 
 @dataclass(frozen=True)
 class Rebased:
+    """Response payload of ``Rebase``: which statement stands in whose place."""
+
     chain: str
     number: int
     statement: bytes
@@ -387,6 +409,8 @@ class GetCut:
 
 @dataclass(frozen=True)
 class GetSource:
+    """A registered chain, or this chain itself."""
+
     FUNCTION: ClassVar[str] = "interlock:getSource"
     RESULT: ClassVar[type[Source]] = Source
     chain: str
@@ -394,6 +418,8 @@ class GetSource:
 
 @dataclass(frozen=True)
 class Heads:
+    """The newest accepted anchor of every other chain."""
+
     heads: tuple[LatestAnchor, ...]
 
 
@@ -476,6 +502,8 @@ class Run:
 
 @dataclass(frozen=True)
 class CreateRun:
+    """On main, by an aggregator or admin of the run's main roster."""
+
     FUNCTION: ClassVar[str] = "runs:create"
     RESULT: ClassVar[type[Run]] = Run
     run: Run
@@ -492,6 +520,8 @@ class AdoptRun:
 
 @dataclass(frozen=True)
 class GetRun:
+    """A run that was created, or adopted, here."""
+
     FUNCTION: ClassVar[str] = "runs:get"
     RESULT: ClassVar[type[Run]] = Run
     run: str
@@ -503,11 +533,16 @@ class Environment:
 
     python: str
     torch: str
+    """Version; ``none`` where integers alone were computed."""
     machine: str
+    """Architecture, and the processor's vendor, family and model where the system tells."""
     capability: str
+    """Vector instructions that torch uses; ``exact-integer`` where integers alone were computed."""
 
 
 class State(StrEnum):
+    """Where an attempt at a step or an aggregate stands."""
+
     PENDING = "pending"
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -557,6 +592,8 @@ class SubmitStep:
 
 
 class Subject(StrEnum):
+    """What is voted on."""
+
     STEP = "step"
     AGGREGATE = "aggregate"
 
@@ -601,6 +638,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Attest:
+    """By a trainer (on a step) or an aggregator (on an aggregate) of the run's roster; once."""
+
     FUNCTION: ClassVar[str] = "attestations:attest"
     RESULT: ClassVar[type[Outcome]] = Outcome
     attestation: Attestation
@@ -643,6 +682,8 @@ class GetOutcome:
 
 @dataclass(frozen=True)
 class Attestations:
+    """The votes on one attempt, sorted by organisation; the author's submission is not among them."""
+
     attestations: tuple[Attestation, ...]
 
 
