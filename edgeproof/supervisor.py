@@ -127,7 +127,7 @@ class Supervisor:
                     raise ProcessFailed(f"{child.spec.name} keeps ending:\n{self._tail(child.spec.name)}")
 
     def stop(self, timeout_s: float = 20.0) -> None:
-        """End every process: SIGTERM, then SIGKILL after ``timeout_s`` seconds."""
+        """End every process: SIGTERM, then SIGKILL after ``timeout_s`` seconds, to their children too."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout=2)
@@ -140,12 +140,14 @@ class Supervisor:
             deadline = time.monotonic() + timeout_s
             for child in running:
                 assert child.process is not None
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.process.wait(max(0.0, deadline - time.monotonic()))
-                if child.process.poll() is None:
+                if not _ended(child.process, deadline):
                     _log.warning("%s did not end by itself", child.spec.name)
-                    child.process.kill()
-                    child.process.wait()
+                # Whatever it has started and left goes with it. Until it is waited for, the number of its
+                # process group belongs to nobody else.
+                if child.process.returncode is None:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.killpg(child.process.pid, signal.SIGKILL)
+                child.process.wait()
                 self._close(child)
             self._children.clear()
 
@@ -206,3 +208,14 @@ class Supervisor:
             child.process.stdin.close()
         if child.log is not None:
             child.log.close()
+
+
+def _ended(process: subprocess.Popen[bytes], deadline: float) -> bool:
+    """Wait for a child's end, at most until ``deadline``, and leave it to be waited for; whether it ended."""
+    while process.returncode is None:
+        if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.01)
+    return True

@@ -62,6 +62,25 @@ def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     assert not alive(pid)
 
 
+def test_what_a_process_left_behind_ends_with_it(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, time\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "    time.sleep(60)\n"
+        "print(child, flush=True); time.sleep(60)\n"
+    )
+    supervisor = Supervisor(tmp_path)
+    supervisor.start(ProcessSpec("parent", [sys.executable, "-c", script]))
+    log = tmp_path / "parent.log"
+    wait_for(lambda: log.read_bytes().endswith(b"\n"))
+    grandchild = int(log.read_text())
+    assert alive(grandchild)
+    supervisor.stop()
+    wait_for(lambda: not alive(grandchild), 2.0)
+
+
 def test_a_process_that_keeps_ending_is_given_up_with_its_log(tmp_path: Path) -> None:
     with Supervisor(tmp_path, backoff_s=0.001, max_restarts=2) as supervisor:
         supervisor.start(ProcessSpec("broken", [sys.executable, "-c", "raise SystemExit('no port')"]))
