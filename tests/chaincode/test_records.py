@@ -11,6 +11,7 @@ from chaincode.api import (
     FindNonce,
     GetRecord,
     GrantDelegation,
+    NonceUse,
     OwnerAuthorisation,
     SetDeviceStatus,
     StoredRecord,
@@ -20,7 +21,7 @@ from chaincode.api import (
 from chaincode.errors import AccessDenied, BadRecords, InvalidArgument, NotFound
 from chaincode.records import MAX_AGE_MS, MAX_AHEAD_MS
 from identity import ECDSA_P256_SHA256, KeyPair, Role
-from protocol.encodings import encode, sha256
+from protocol.encodings import decode, encode, sha256
 from protocol.merkle import tree_root
 from protocol.readings import RecordLeaf, SignedReading
 from protocol.signature_base import record_id
@@ -58,6 +59,27 @@ def test_a_batch_is_recorded_under_one_root(people: People) -> None:
         assert people.chain.world.values[f"record/{leaf.record.hex()}"] == encode(stored)
     assert people.chain.evaluate(FindNonce("camera-2", "n1")).record == leaves[1].record
     assert people.chain.evaluate(FindNonce("camera-2", "n9")).record == b""
+
+
+def test_every_reading_that_the_grammar_passes_is_written_in_canonical_form(people: People) -> None:
+    """The contract puts the forms together by hand: each field at its bounds, whatever JSON escapes in it."""
+    people.enrol("camera-1")
+    people.enrol("Z9" + "a._:-" * 12 + "zz")
+    types = ["a/b", 'a/b; c="x y"', 'a/b;c="\t!#[]~/"', "a/b \t;\t c=d", "!#$%&'*+.^_`|~/x-1"]
+    readings = tuple(
+        people.reading(device, f"n{number}", content_type=kind, data=bytes([number]))
+        for device in people.keys
+        for number, kind in enumerate(types)
+    )
+    longest = people.reading("camera-1", "A_-9" * 16, data=b"\xff" * 100)
+    people.chain.submit(SubmitBatch((*readings, longest)), GATEWAY)
+    values = people.chain.world.values
+    for reading in (*readings, longest):
+        leaf = RecordLeaf(record_id("edge-a", reading), sha256(people.keys[reading.device].spki), reading)
+        raw = values[f"record/{leaf.record.hex()}"]
+        assert encode(decode(StoredRecord, raw)) == raw
+        assert decode(StoredRecord, raw).leaf == leaf
+        assert values[f"nonce/{reading.device}/{reading.nonce}"] == encode(NonceUse(leaf.record))
 
 
 def test_one_reading_is_a_batch_of_one(people: People) -> None:
