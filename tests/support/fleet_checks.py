@@ -7,7 +7,7 @@ blocks decide.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -235,6 +235,8 @@ def _check_run(deployment: Deployment, chains: Mapping[str, _Chain], run: str, r
     assert versions == numbers, f"versions {versions}"
     assert all(one.attempt == 1 for one in chains[main.chain].results(CommitModel))
     _check_votes(chains[main.chain], Subject.AGGREGATE, numbers, main.organisations)
+    model = {one.version: one.result for one in chains[main.chain].results(CommitModel)}
+    _check_trees(deployment, main.chain, model.values())
     for edge in deployment.plan.edges:
         chain = chains[edge.chain]
         assert [one.run for one in chain.results(AdoptRun)] == [run]
@@ -243,14 +245,23 @@ def _check_run(deployment: Deployment, chains: Mapping[str, _Chain], run: str, r
         assert [(one.number, one.attempt) for one in steps] == [(number, 1) for number in numbers]
         _check_votes(chain, Subject.STEP, numbers, edge.organisations)
         assert [one.version for one in chain.results(PublishModel)] == numbers
-        model = {one.version: one.result for one in chains[main.chain].results(CommitModel)}
         assert {one.version: one.result for one in chain.results(PublishModel)} == model
         # A step follows from the one before and from the version that came down.
         results = {one.number: one.result for one in steps}
+        _check_trees(deployment, edge.chain, [*results.values(), *model.values()])
         for step in steps[1:]:
             assert step.parent == results[step.number - 1]
             assert step.aggregate == model[step.number - 1]
     return rounds * len(deployment.plan.edges)
+
+
+def _check_trees(deployment: Deployment, chain: str, addresses: Iterable[bytes]) -> None:
+    """Weights that a chain names are in its store, whole."""
+    store = FileStore(deployment.store_path(chain))
+    for address in addresses:
+        store.get_tree(address)
+    assert store.verify().damaged == ()
+    store.close()
 
 
 def _check_votes(
