@@ -86,7 +86,7 @@ if TYPE_CHECKING:
         verify_consistency,
         verify_inclusion,
     )
-    from protocol.readings import BatchPath, RecordLeaf, SignedReading
+    from protocol.readings import RecordLeaf, SignedReading
     from protocol.rosters import check_roster, verify_quorum, verify_signed_statement
     from protocol.signature_base import http_headers, parse_http_headers, record_id, verify_reading
     from protocol.transactions import Transaction, verify_endorsements
@@ -100,7 +100,6 @@ __all__ = [
     "AnchorStatement",
     "AnchoredRange",
     "BatchEvidence",
-    "BatchPath",
     "BlockEvidence",
     "Bundle",
     "ChainState",
@@ -264,7 +263,7 @@ _HOMES: Final = {
         "verify_consistency",
         "verify_inclusion",
     ),
-    "readings": ("BatchPath", "RecordLeaf", "SignedReading"),
+    "readings": ("RecordLeaf", "SignedReading"),
     "rosters": ("check_roster", "verify_quorum", "verify_signed_statement"),
     "signature_base": ("http_headers", "parse_http_headers", "record_id", "verify_reading"),
     "transactions": ("Transaction", "verify_endorsements"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BatchPath", "RecordLeaf", "SignedReading"]
+__all__ = ["RecordLeaf", "SignedReading"]
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,3 @@ class RecordLeaf:
     key: bytes
     """SHA-256 of the SubjectPublicKeyInfo that verified the signature, 32 bytes."""
     reading: SignedReading
-
-
-@dataclass(frozen=True)
-class BatchPath:
-    """RFC 6962 inclusion path of a record in its batch."""
-
-    index: int
-    size: int
-    path: tuple[bytes, ...]

@@ -74,7 +74,6 @@ class Aggregator:
         edges: the edges' ledgers, read and published to, by chain.
         stores: every chain's store, main's included, by chain.
         prover: proves transactions of the edges to main, and of main to the edges.
-        publish: whether to adopt the run and publish versions on the edges.
         patience_s: how long a withheld input may still turn up before the vote says so; and how long the
             organisation whose turn it is may take to publish before any other does.
         clock: seconds since 1970 UTC.
@@ -89,7 +88,6 @@ class Aggregator:
         stores: Mapping[str, Store],
         prover: CrossChainProver,
         *,
-        publish: bool = True,
         patience_s: float = 30.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -99,7 +97,6 @@ class Aggregator:
         self.name: Final = f"{organisation} on {main.chain}"
         self._stores = stores
         self._prover = prover
-        self._publish = publish
         self._patience_s = patience_s
         self._clock = clock
         self._view = ChainView(main)
@@ -121,11 +118,9 @@ class Aggregator:
             return Finished(f"{self.organisation} has no part in run {run.run}")
         for view in self._edge_views.values():
             view.sync()
-        unpublished: Advance | None = None
-        if self._publish:
-            unpublished = self._publisher.push_down(run, seen.transaction)
-            if isinstance(unpublished, Done):
-                return unpublished
+        unpublished = self._publisher.push_down(run, seen.transaction)
+        if isinstance(unpublished, Done):
+            return unpublished
         found = self._rounds(run)
         return unpublished if unpublished is not None and isinstance(found, Finished) else found
 

@@ -17,7 +17,6 @@
     │   ├── BadManifest             the list of records is malformed, repeats itself or picks and chooses
     │   └── UnprovenInput           another chain's part is not proved by an anchor held here
     ├── NotYet                  the chains have not come far enough; ask again later
-    ├── RunOver                 the deadline has passed with work undone
     └── WorkerError             the process that computes
         ├── WorkerTimeout           it took too long and was killed
         ├── WorkerStopped           it was ended because this process stops
@@ -37,7 +36,6 @@ __all__ = [
     "NotRecorded",
     "NotYet",
     "NothingToAggregate",
-    "RunOver",
     "SnapshotError",
     "TrainingError",
     "UnprovenInput",
@@ -108,10 +106,6 @@ class UnprovenInput(InputError):
 
 class NotYet(TrainingError):
     """The chains have not come far enough; the text says what is awaited."""
-
-
-class RunOver(TrainingError):
-    """The run's deadline has passed with work undone."""
 
 
 class WorkerError(TrainingError):

@@ -86,7 +86,6 @@ class TrainingPeer:
         patience_s: float = 30.0,
         thorough: bool = False,
         clock: Callable[[], float] = time.time,
-        view: ChainView | None = None,
     ) -> None:
         self.run: Final = run
         self.organisation: Final = organisation
@@ -98,7 +97,7 @@ class TrainingPeer:
         self._patience_s = patience_s
         self._thorough = thorough
         self._clock = clock
-        self._view = view if view is not None else ChainView(ledger)
+        self._view = ChainView(ledger)
         self._inputs = InputReader(ledger, store)
         self._missed_since: dict[bytes, float] = {}
 
