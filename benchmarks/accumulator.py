@@ -421,8 +421,8 @@ def render(result: dict[str, Any]) -> str:
     if peers:
         lines += [
             "Other implementations were built by whoever ran this and timed in the same run, round by round: "
-            "one thread, elements hashed beforehand but for `verify_batch_100`, which hashes; all witnesses of the "
-            "larger range once.",
+            "one thread, elements hashed beforehand but for `verify_batch_100`, which hashes; all witnesses "
+            "of the larger range once.",
             "",
         ]
     return "\n".join(lines)

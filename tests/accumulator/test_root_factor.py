@@ -73,6 +73,17 @@ def test_lazy_witnesses_open_what_is_asked_for_and_keep_a_bound(parameters, long
     assert sum(sizes) == 150
 
 
+def test_lazy_witnesses_use_a_table_where_it_serves_and_ignore_it_elsewhere(parameters, long, table):
+    dear = Costs(9, 9, 9, 9)  # so that the plan opens the root by the table
+    lazy = LazyWitnesses(parameters, parameters.generator, long.primes, group=20, costs=dear, table=table)
+    assert lazy._upper.root(150).window == 0
+    assert lazy._upper.root(150) != lazy._upper.step(150)
+    assert [lazy.witness(index) for index in (0, 77, 149)] == [long.witnesses[i] for i in (0, 77, 149)]
+    later = LazyWitnesses(parameters, long.value_after, long.primes, group=20, costs=dear, table=table)
+    expected = membership_witness(parameters, long.value_after, long.primes, 77)
+    assert later.witness(77) == expected
+
+
 def test_lazy_witnesses_serve_threads(parameters, long):
     lazy = LazyWitnesses(parameters, parameters.generator, long.primes, group=16, keep=3, costs=TYPICAL)
     wrong = []
