@@ -1,0 +1,71 @@
+"""The command as a whole: expected faults end with one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgeproof import cli
+from edgeproof.deployment import Plan
+from edgeproof.setup import make_deployment
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edgeproof", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("cli") / "deployment"
+    make_deployment(root, Plan.standard(1))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("train", "no name!"), "invalid-argument"),
+        (("serve", "signer", "--chain", "main", "--organisation", "nobody"), "cannot read"),
+        (
+            ("serve", "signer", "--chain", "nowhere", "--organisation", "nobody"),
+            "there is no chain 'nowhere'",
+        ),
+    ],
+)
+def test_an_expected_fault_is_one_line(folder: Path, arguments: tuple[str, ...], says: str) -> None:
+    done = run(*arguments, "--deployment", str(folder))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("edgeproof: ")
+    assert says in line
+
+
+def test_a_damaged_ledger_is_one_line(folder: Path, tmp_path: Path) -> None:
+    ledger = folder / "chains" / "main.sqlite"
+    whole = ledger.read_bytes()
+    ledger.write_bytes(b"no ledger" * 100)
+    try:
+        done = run("trust", "export", str(tmp_path / "trust.json"), "--deployment", str(folder))
+    finally:
+        ledger.write_bytes(whole)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "damaged or no ledger" in line
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
