@@ -17,9 +17,7 @@ class Settings:
     deployment: Path
     """``EDGEPROOF_DEPLOYMENT``: the deployment folder, default ``build/deployment``."""
     log_level: str
-    """``EDGEPROOF_LOG_LEVEL``: default ``WARNING`` for commands, ``INFO`` for services."""
-    state: Path
-    """``XDG_STATE_HOME``/edgeproof: where verifiers keep what they have seen."""
+    """``EDGEPROOF_LOG_LEVEL``: empty where not set."""
     failpoint: str
     """``EDGEPROOF_FAILPOINT``: where the process kills itself (tests; ``edgeproof.faults``)."""
 
@@ -27,10 +25,8 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read ``environment`` (default: the process's own)."""
         values = os.environ if environment is None else environment
-        state = values.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
         return cls(
             deployment=Path(values.get("EDGEPROOF_DEPLOYMENT", "build/deployment")),
             log_level=values.get("EDGEPROOF_LOG_LEVEL", "").upper(),
-            state=Path(state) / "edgeproof",
             failpoint=values.get("EDGEPROOF_FAILPOINT", ""),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -108,8 +109,6 @@ class DemoState:
         self._write()
 
     def _write(self) -> None:
-        import json
-
         temporary = self.out / (_FILE + ".new")
         temporary.write_text(json.dumps(to_json(self._saved), indent=1) + "\n")
         temporary.replace(self.out / _FILE)
