@@ -7,7 +7,7 @@ slipped into a bundle that a reader would take for verified.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -88,7 +88,9 @@ class Evidence:
                     raise Invalid(Check.UNUSED, "a record is shown twice", leaf.leaf.record.hex())
                 self._leaves[place] = (batch, leaf)
         self._manifests = {data_set_digest(manifest): manifest for manifest in bundle.manifests}
-        self._holdings = {holding.statement: holding for holding in bundle.holdings}
+        self._holdings: dict[bytes, list[Holding]] = defaultdict(list)
+        for holding in bundle.holdings:
+            self._holdings[holding.statement].append(holding)
         self._blocks = {block.key: block for block in bundle.blocks}
         self._used: dict[str, set[object]] = defaultdict(set)
 
@@ -183,15 +185,21 @@ class Evidence:
         self._use("manifests", digest)
         return _there(self._manifests.get(digest), f"manifest {digest.hex()}")
 
-    def holding(self, statement: bytes) -> Holding:
-        """Where another chain holds a statement of main.
+    def holding(self, statement: bytes, holders: Collection[str], where: str) -> Holding:
+        """Where one of ``holders`` holds a statement of main.
 
         Raises:
-            Unverifiable: it is not in the bundle.
+            Unverifiable: nobody's holding is in the bundle.
+            Invalid: only others' are (check ``holding-block``).
         """
-        holding = _there(self._holdings.get(statement), f"a holding of statement {statement.hex()}")
-        self._use("holdings", holding.key)
-        return holding
+        shown = self._holdings.get(statement, [])
+        _there(shown or None, f"a holding of statement {statement.hex()}")
+        for holding in shown:
+            if holding.chain in holders:
+                self._use("holdings", holding.key)
+                return holding
+        names = " and ".join(sorted({holding.chain for holding in shown}))
+        raise Invalid(Check.HOLDING_BLOCK, f"{names} may not hold it for what it carries", where)
 
     def block(self, chain: str, number: int) -> BlockEvidence:
         """A block.

@@ -12,6 +12,7 @@ endorsers.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -110,8 +111,10 @@ class _Verification:
         self._main: Final = trust.main
         self._evidence: Final = Evidence(bundle)
         self._blocks: dict[tuple[str, int], common_pb2.Block] = {}
-        self._held_at: dict[bytes, int] = {}
-        """By digest of a main statement, when another chain accepted it, in seconds."""
+        self._held_at: dict[tuple[str, int, int], int] = {}
+        """By holding, when that chain accepted main's statement, in seconds."""
+        self._carried: dict[int, set[str]] = defaultdict(set)
+        """By number of main's anchor, the edges whose statements it carries."""
 
     def run(self, now: int | None, max_age: int | None) -> Verified:
         bundle, evidence = self._bundle, self._evidence
@@ -187,7 +190,7 @@ class _Verification:
             accepted: AnchorAccepted = decode_result(AcceptAnchor, transaction.payload)
         if not holding.statement == accepted.statement == statement.digest():
             raise Invalid(Check.HOLDING_BLOCK, "the transaction accepts another statement", where)
-        self._held_at[holding.statement] = transaction.timestamp_ms // 1000
+        self._held_at[holding.key] = transaction.timestamp_ms // 1000
 
     # ------------------------------------------------------------------ 5. elements
 
@@ -248,18 +251,20 @@ class _Verification:
         listed = {latest.chain: latest for latest in cut.latest}.get(statement.chain)
         if listed is None or listed.number < statement.number:
             raise Invalid(Check.MAIN_ANCHOR, f"main's anchor {cut.number} does not list it", where)
+        self._carried[cut.number].add(statement.chain)
 
     def _check_held(self, statement: AnchorStatement) -> int:
-        """A main statement is held elsewhere (Type-III); the claimed time of that, in seconds.
+        """A main statement is held elsewhere (Type-III); the earliest claimed time of that, in seconds.
 
-        Elsewhere is another edge than the subject's own where the trust root names one, and never main.
+        Elsewhere is, for every edge whose evidence it carries, another edge where the trust root names one,
+        and never main: else main and that edge could deceive by themselves.
         """
-        digest = statement.digest()
-        holding = self._evidence.holding(digest)
         edges = self._chains.edges
-        wanted = [edge for edge in edges if edge != self._bundle.chain] or edges
-        if holding.chain not in wanted:
-            why = f"{holding.chain} may not hold it for this subject"
-            raise Invalid(Check.HOLDING_BLOCK, why, f"{statement.chain} anchor {statement.number}")
-        self._evidence.block(holding.chain, holding.block)
-        return self._held_at[digest]
+        where = f"{statement.chain} anchor {statement.number}"
+        times = []
+        for carried in sorted(self._carried[statement.number]) or [self._main]:
+            wanted = [edge for edge in edges if edge != carried] or edges
+            holding = self._evidence.holding(statement.digest(), wanted, where)
+            self._evidence.block(holding.chain, holding.block)
+            times.append(self._held_at[holding.key])
+        return min(times)

@@ -69,20 +69,34 @@ class Chains:
         return views(self.block(chain, element.block))[element.index]
 
 
+@dataclass(frozen=True, order=True)
+class _Place:
+    """A transaction that accepted main's anchor."""
+
+    size: int
+    """Bytes of its block."""
+    holder: str
+    block: int
+    index: int
+
+
 class Gathering:
     """The parts of one bundle.
 
     Args:
         chains: where they come from.
-        holders: chains whose blocks may show that main's anchors are held, in any order.
+        holder: the one chain whose blocks shall show that main's anchors are held; when None, edges such that
+            no edge holds main's anchor for its own evidence alone.
     """
 
-    def __init__(self, chains: Chains, holders: Sequence[str]) -> None:
+    def __init__(self, chains: Chains, holder: str | None = None) -> None:
         self._chains: Final = chains
-        self._holders: Final = holders
+        self._holder: Final = holder
         self._wanted: dict[str, set[int]] = defaultdict(set)
         self._statements: dict[tuple[str, int], SignedStatement] = {}
-        self._holdings: dict[int, Holding] = {}
+        self._carried: dict[int, set[str]] = defaultdict(set)
+        """By main's anchor, the edges whose statements it carries."""
+        self._holdings: dict[int, list[Holding]] = {}
         self.batches: list[BatchEvidence] = []
         self.manifests: list[tuple[bytes, ...]] = []
 
@@ -115,7 +129,7 @@ class Gathering:
             elements=elements,
             batches=self.batches,
             manifests=self.manifests,
-            holdings=self._holdings.values(),
+            holdings=[holding for held in self._holdings.values() for holding in held],
             blocks=self._blocks(elements if profile == "full" else []),
         )
 
@@ -129,36 +143,59 @@ class Gathering:
             except NotIndexed as error:
                 raise Pending(f"anchor {anchor} of {edge} is not on {main.chain} yet") from error
             self.want(main.chain, accepted)
+            self._carried[main.covering(accepted)].add(edge)
             signed = evaluate_typed(self._chains.ledgers[main.chain], GetAnchor(edge, anchor))
             self._statements[edge, anchor] = _own(index, signed)
 
     def _hold(self, anchor: int) -> None:
-        """Statement ``anchor`` of main, and the smallest block of a holder that accepted it (Type-III)."""
+        """Statement ``anchor`` of main, and the smallest blocks of holders that accepted it (Type-III)."""
         if anchor in self._holdings:
             return
         main = self._chains.main
+        holders = self._chains.edges if self._holder is None else [self._holder]
+        carried = self._carried[anchor]
+        chosen = _fewest(self._places(anchor, holders), carried, holders)
+        if not chosen:
+            awaited = sorted(set(holders) - carried) or holders
+            raise Pending(f"anchor {anchor} of {main} is not held on {' or '.join(awaited)} yet")
+        self._holdings[anchor] = []
+        for place in chosen:
+            view = views(self._chains.block(place.holder, place.block))[place.index]
+            signed = decode(AcceptAnchor, view.argument).signed
+            self._statements[main, anchor] = _own(self._chains.index(main), signed)
+            holding = Holding(place.holder, place.block, place.index, signed.statement.digest())
+            self._holdings[anchor].append(holding)
+
+    def _places(self, anchor: int, holders: Sequence[str]) -> list[_Place]:
+        """Where main's anchor is held, the smallest block first."""
         places = []
-        for holder in self._holders:
-            for number in self._chains.index(holder).find_all(ANCHOR, f"{main}/{anchor}"):
+        for holder in holders:
+            for number in self._chains.index(holder).find_all(ANCHOR, f"{self._chains.main}/{anchor}"):
                 element = self._chains.index(holder).element(number).element
                 size = self._chains.block(holder, element.block).ByteSize()
-                places.append((size, holder, element.block, element.index))
-        if not places:
-            raise Pending(
-                f"anchor {anchor} of {main} is not held on {' or '.join(sorted(self._holders))} yet"
-            )
-        _, holder, block, position = min(places)
-        view = views(self._chains.block(holder, block))[position]
-        signed = decode(AcceptAnchor, view.argument).signed
-        self._statements[main, anchor] = _own(self._chains.index(main), signed)
-        self._holdings[anchor] = Holding(holder, block, position, signed.statement.digest())
+                places.append(_Place(size, holder, element.block, element.index))
+        return sorted(places)
 
     def _blocks(self, elements: Sequence[ProvenElement]) -> list[BlockEvidence]:
-        places = {(holding.chain, holding.block) for holding in self._holdings.values()}
+        places = {(holding.chain, holding.block) for held in self._holdings.values() for holding in held}
         places |= {(element.chain, element.block) for element in elements}
         return [
             BlockEvidence.of(chain, self._chains.block(chain, number)) for chain, number in sorted(places)
         ]
+
+
+def _fewest(places: Sequence[_Place], carried: set[str], holders: Sequence[str]) -> Sequence[_Place]:
+    """The fewest places such that another edge holds every carried edge's evidence, where there is one.
+
+    Empty while too few chains hold the anchor.
+    """
+    strangers = [place for place in places if place.holder not in carried]
+    if strangers:
+        return strangers[:1]
+    others = [place for place in places if place.holder != places[0].holder]
+    if others:
+        return places[0], others[0]
+    return places[:1] if len(holders) == 1 else ()
 
 
 def _own(index: ChainIndex, signed: SignedStatement) -> SignedStatement:

@@ -123,7 +123,7 @@ class Prover:
         chains = self._chains()
         places = place(chains, chain, [record])
         chains.sync()
-        gathering = Gathering(chains, _holders(chains, chain, holder))
+        gathering = Gathering(chains, _known(chains, holder))
         add_records(chains, gathering, chain, places)
         return gathering.finish(profile=profile, kind="record", chain=chain, subject=record.hex())
 
@@ -154,7 +154,7 @@ class Prover:
             raise NotIndexed(f"run {run} has no version {rounds.stop - 1} to prove")
         chains = self._chains()
         chains.sync()
-        gathering = Gathering(chains, _holders(chains, chains.main, holder))
+        gathering = Gathering(chains, _known(chains, holder))
         data: dict[str, dict[bytes, None]] = {}
         for found in _rounds(chains, gathering, run, rounds):
             records = self._manifest(found.chain, found.step.data)
@@ -189,12 +189,13 @@ class _FoundStep:
         self.step = step
 
 
-def _holders(chains: Chains, chain: str, holder: str | None) -> list[str]:
-    """Chains that may show main's anchors: another edge than the subject's where there is one."""
-    if holder is not None:
-        chains.index(holder)
-        return [holder]
-    return [edge for edge in chains.edges if edge != chain] or chains.edges
+def _known(chains: Chains, holder: str | None) -> str | None:
+    """The holder that was asked for, if it is a chain that is followed here.
+
+    Raises:
+        NotIndexed: it is none.
+    """
+    return None if holder is None else chains.index(holder).chain
 
 
 # ---------------------------------------------------------------------- lineage

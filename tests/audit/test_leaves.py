@@ -129,4 +129,9 @@ def _fits(entry: str, place: str) -> bool:
 
 
 # A model's subject is not a hash: another version of the run is a subject whose parts are not there.
-MODEL = TABLE | {"subject": {"missing", "unused", "run"}, "kind": {"missing"}, "chain": {"trust", "subject"}}
+MODEL = TABLE | {
+    "subject": {"missing", "unused", "run"},
+    "kind": {"missing"},
+    "chain": {"trust", "subject"},
+    "holdings": {"missing", "holding-block"},  # of two holders, the one that is left holds its own evidence
+}

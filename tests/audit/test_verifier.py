@@ -119,6 +119,15 @@ def test_an_edge_does_not_hold_mains_anchors_for_itself(world, trust):
     refused(own, trust, Check.HOLDING_BLOCK)
 
 
+@pytest.mark.parametrize("holder", ["edge-a", "edge-b"])
+def test_nor_for_its_own_steps_and_records_in_a_model(world, model, trust, holder):
+    """Main and one edge could else make up that edge's part of a model by themselves."""
+    verify_bundle(model, trust)
+    assert {one.chain for one in model.holdings} == {"edge-a", "edge-b"}
+    alone = world.prover.model_bundle("digits", 1, holder=holder)
+    refused(alone, trust, Check.HOLDING_BLOCK)
+
+
 def test_a_lone_edge_may(tmp_path):
     world = build_world(tmp_path, ("edge-a",))
     bundle = world.prover.record_bundle("edge-a", world.records["edge-a"][0])

@@ -59,6 +59,16 @@ def test_the_smallest_block_of_all_holders_is_taken_unless_one_is_named(tmp_path
     world.close()
 
 
+def test_where_main_carries_every_edge_two_of_them_hold_its_anchor(world):
+    bundle = world.prover.model_bundle("digits", 1)
+    main = [one.statement for one in bundle.statements if one.statement.chain == MAIN]
+    holders = [
+        [one.chain for one in bundle.holdings if one.statement == statement.digest()] for statement in main
+    ]
+    # Anchors 1 and 3 carry both edges' evidence; 2 and 4 carry main's own alone.
+    assert [len(set(chains)) for chains in holders] == [len(chains) for chains in holders] == [2, 1, 2, 1]
+
+
 def test_a_lone_edge_holds_mains_anchors_itself(tmp_path):
     world = build_world(tmp_path, ("edge-a",))
     bundle = world.prover.record_bundle("edge-a", world.records["edge-a"][0])
