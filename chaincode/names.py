@@ -1,8 +1,4 @@
-"""Grammars of the names that become parts of state keys.
-
-No name contains ``/``, so a key is never ambiguous; none contains ``@``, which separates a device from the
-gateway that signs for it.
-"""
+"""Refuses names that do not fit their grammar (``protocol.names``): they become parts of state keys."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ import re
 from typing import Final
 
 from chaincode.errors import InvalidArgument
+from protocol import names
 
 __all__ = [
     "check_chain",
@@ -20,11 +17,11 @@ __all__ = [
     "is_nonce",
 ]
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
-_ORGANISATION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
-_CHAIN: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
-_RUN: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_NONCE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NAME: Final = re.compile(names.NAME)
+_ORGANISATION: Final = re.compile(names.ORGANISATION)
+_CHAIN: Final = re.compile(names.CHAIN)
+_RUN: Final = re.compile(names.RUN)
+_NONCE: Final = re.compile(names.NONCE)
 
 
 def check_name(value: str, what: str) -> None:

@@ -14,6 +14,7 @@ from typing import Annotated, Final
 
 from fabric_protos.common import common_pb2
 
+from protocol import names
 from protocol.anchors import SignedStatement
 from protocol.commitments import data_set_digest
 from protocol.constraints import (
@@ -51,7 +52,7 @@ PROFILES: Final = ("compact", "full")
 KINDS: Final = ("record", "model", "round")
 
 _RECORD_SUBJECT: Final = re.compile(r"[0-9a-f]{64}")
-_RUN_SUBJECT: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}:[1-9][0-9]{0,14}")
+_RUN_SUBJECT: Final = re.compile(rf"{names.RUN}:[1-9][0-9]{{0,14}}")
 
 
 @dataclass(frozen=True)

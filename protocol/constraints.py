@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any, Final
 
+from protocol import names
+
 __all__ = [
     "Base64",
     "ChainId",
@@ -69,8 +71,8 @@ BASE64_PATTERN: Final = r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/
 Digest = Annotated[bytes, Length(32)]
 Count = Annotated[int, Minimum(0)]
 Ordinal = Annotated[int, Minimum(1)]
-ChainId = Annotated[str, Pattern(r"[a-z][a-z0-9-]{0,62}")]
-Name = Annotated[str, Pattern(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")]
+ChainId = Annotated[str, Pattern(names.CHAIN)]
+Name = Annotated[str, Pattern(names.NAME)]
 Base64 = Annotated[str, Pattern(BASE64_PATTERN)]
 """Base64 with padding; the one form for the bytes (spare bits are zero)."""
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from identity.keys import ECDSA_P256_SHA256, ED25519, verify_key
+from protocol import names
 from protocol.encodings import sha256
 from protocol.errors import ContentDigestMismatch, InvalidSignatureBase, MalformedHeaders, WrongChain
 from protocol.readings import SignedReading
@@ -35,11 +36,10 @@ _COVERED: Final = ("content-digest", "content-type", "edgeproof-chain")
 _MAX_CREATED: Final = 10**15 - 1  # RFC 8941, section 3.3.1: an integer has at most 15 digits
 _MAX_HEADER: Final = 1024
 
-_CHAIN: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
-_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
-_DEVICE: Final = re.compile(_NAME)
-_GATEWAY: Final = re.compile(_NAME)
-_NONCE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_CHAIN: Final = re.compile(names.CHAIN)
+_DEVICE: Final = re.compile(names.NAME)
+_GATEWAY: Final = re.compile(names.NAME)
+_NONCE: Final = re.compile(names.NONCE)
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 # RFC 9110, section 8.3.1; printable ASCII, so that the field's value enters the base as it is.
 _MEDIA_TYPE: Final = re.compile(rf'{_WORD}/{_WORD}(?:[ \t]*;[ \t]*{_WORD}=(?:{_WORD}|"[\t !#-\[\]-~]*"))*')
