@@ -20,6 +20,7 @@ _COMMANDS = {
     "trust": ("trust", "app", "Export a deployment's trust root."),
     "device": ("device", "app", "Make device keys, enrol devices, submit readings."),
     "init": ("init", "app", "Make a deployment: identities, ledgers, stores."),
+    "ceremony": ("ceremony", "app", "Make a modulus together whose factors nobody knows."),
     "run": ("run", "app", "Start every process of a deployment and keep it running."),
     "serve": ("serve", "app", "Run one process: gateway, signer, relay, peer or aggregator."),
     "train": ("train", "app", "Create a training run, or follow one."),

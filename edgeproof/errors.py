@@ -3,12 +3,13 @@
 EdgeproofError
 ├── DeploymentError       a deployment folder that is missing, foreign or damaged
 ├── ProcessFailed         a process that did not start, or ended when it should not
+├── CeremonyFailed        a ceremony that was aborted, or a transcript or modulus that does not hold
 └── DemoError             a phase of the demo that did not come out as it must
 """
 
 from __future__ import annotations
 
-__all__ = ["DemoError", "DeploymentError", "EdgeproofError", "ProcessFailed"]
+__all__ = ["CeremonyFailed", "DemoError", "DeploymentError", "EdgeproofError", "ProcessFailed"]
 
 
 class EdgeproofError(Exception):
@@ -21,6 +22,10 @@ class DeploymentError(EdgeproofError):
 
 class ProcessFailed(EdgeproofError):
     """A process that did not start, or ended when it should not."""
+
+
+class CeremonyFailed(EdgeproofError):
+    """A ceremony that was aborted, or a transcript or modulus that does not hold."""
 
 
 class DemoError(EdgeproofError):

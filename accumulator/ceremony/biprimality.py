@@ -1,9 +1,10 @@
 """Whether a public N is the product of two primes of which every party holds a part.
 
 Source: Boneh, Franklin, "Efficient generation of shared RSA keys" (J. ACM 48, 2001), section 4: for
-p = q = 3 mod 4 and g with Jacobi symbol (g | N) = 1, a product of two primes gives g^((N - p - q + 1) / 4) = ±1.
-At least half of all g betray any other N, but for those where a prime power divides N and p | q - 1; these fall
-to gcd(N, p + q - 1) > 1 (section 4.1, the alternative to the twisted group).
+p = q = 3 mod 4 and g with Jacobi symbol (g | N) = 1, a product of two primes gives
+g^((N - p - q + 1) / 4) = ±1. At least half of all g betray any other N, but for those where p and q are
+powers of primes and one prime divides the other factor less one; these fall to gcd(N, p + q - 1) > 1, the
+alternative to the twisted group.
 """
 
 from collections.abc import Sequence

@@ -32,8 +32,8 @@ def commitment(
     return tagged_hash(_COMMITMENT_TAG, settings.session, epoch, place, seed)
 
 
-def values_dealt(settings: Settings, sieve_round: int, party: int) -> int:
-    """How many values modulo M a party deals each other for one candidate in a round of the sieve (from 1)."""
+def values_dealt(sieve_round: int, party: int) -> int:
+    """How many values modulo M a party deals each other for one candidate in round 1, 2, … of the sieve."""
     return 2 * (1 + _deals_factor(sieve_round, party) + (party == sieve_round + 1))
 
 
@@ -55,7 +55,7 @@ class Candidate:
         self.settings = settings
         self.party = party
         self.seed = seed
-        self._units = (self._unit("p"), self._unit("q"))
+        self._units: tuple[Any, ...] = (self._unit("p"), self._unit("q"))
         # Additive parts of the product of units so far, modulo M.
         self._parts = list(self._units) if party == 1 else [gmpy2.mpz(0), gmpy2.mpz(0)]
         self.p = gmpy2.mpz(0)
@@ -145,7 +145,7 @@ class Candidate:
             attempt += 1
 
     def _lift(self, name: str, part: Any) -> Any:
-        """From a residue modulo M to an integer part: residue modulo `small` joined, multiples of both added."""
+        """From a residue modulo M to an integer: joined with the residue modulo `small`, multiples added."""
         settings = self.settings
         residue = gmpy2.mpz(0)
         low, high = 0, settings.span // (settings.small * settings.sieve)

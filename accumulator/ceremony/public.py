@@ -119,7 +119,7 @@ def public_batch(
     verdicts = yield Want(Kind.VERDICT, 0, None, candidates=opened, numbers=numbers, traces=traces)
     _judge_accusations(settings, traces, verdicts, read_evidence)
     _judge_points(traces, points)
-    _judge_rejections(settings, traces, numbers, tested, rounds.powers if tested else {})
+    _judge_rejections(traces, numbers, tested, rounds.powers if tested else {})
     return Outcome(size, len(tested), accepted, None if accepted is None else int(numbers[accepted]))
 
 
@@ -198,7 +198,7 @@ def dealt_values(
         ValueError: the kind or index is no private message of shares.
     """
     if kind is Kind.SIEVE and 0 <= index < settings.parties - 1:
-        return values_dealt(settings, index + 1, party), settings.sieve_bytes, settings.sieve
+        return values_dealt(index + 1, party), settings.sieve_bytes, settings.sieve
     if kind is Kind.PRODUCT and index == 0:
         return 3, settings.field_bytes, settings.field
     if kind is Kind.GCD and n is not None:
@@ -258,7 +258,6 @@ def _judge_points(traces: dict[int, Trace], points: Sequence[Sequence[Any]]) -> 
 
 
 def _judge_rejections(
-    settings: Settings,
     traces: dict[int, Trace],
     numbers: Sequence[Any],
     tested: Sequence[int],

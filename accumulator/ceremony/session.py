@@ -1,8 +1,8 @@
 """One epoch of a ceremony as a state machine: messages in, commands out. No clock, no socket, no disk.
 
 An epoch is the time in which all parties are connected. When a connection is lost the caller drops the
-session, with it the secrets of the batch that was under way, connects anew and starts another session from the
-finished batches (`History`). Nothing secret has to survive.
+session, with it the secrets of the batch that was under way, connects anew and starts another session from
+the finished batches (`History`). Nothing secret has to survive.
 """
 
 import hashlib

@@ -1,5 +1,6 @@
 """What all parties of a ceremony agree on before it begins, and everything that follows from it."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -77,7 +78,7 @@ class Settings:
 
     @property
     def span(self) -> int:
-        """How much each party's additive part varies: p lies in [3/4, 1) · 2^(bits/2), and so N has its bits."""
+        """How much each additive part varies: p lies in [3/4, 1) · 2^(bits/2), so that N has its bits."""
         return (1 << (self.bits // 2 - 2)) // self.parties
 
     @property
@@ -87,7 +88,7 @@ class Settings:
 
     @cached_property
     def small(self) -> int:
-        """4 times the odd primes up to k: residues that the ring of the sieve cannot share; party 1 sets them."""
+        """4 times the odd primes up to k: the sieve's ring cannot share such residues; party 1 sets them."""
         return 4 * int(gmpy2.primorial(max(self.parties, 2))) // 2
 
     @cached_property
@@ -119,6 +120,23 @@ class Settings:
         bound = min(bound, 1 << (self.bits // 2 - 4))
         whole = gmpy2.primorial(bound)
         return int(whole // gmpy2.gcd(whole, self.small * self.sieve))
+
+    @cached_property
+    def expected_candidates(self) -> float:
+        """How many candidates it takes on average: both numbers prime to the sieve, each prime by chance.
+
+        The count is geometric: one time in twenty it takes three times as many.
+        """
+        odds = 1.0
+        for prime in primes_below(self._sieved_below):
+            odds *= prime / (prime - 1)
+        return (math.log(0.83) + self.bits / 2 * math.log(2)) ** 2 / odds**2
+
+    @cached_property
+    def largest_message(self) -> int:
+        """Bound on a message's length in bytes: a transport refuses more. A batch's whole record fits."""
+        value = self.field_bytes + self.number_bytes + 64
+        return 2 * self.parties * value * (self.batch + 8 * self.rounds) + (1 << 16)
 
     @property
     def number_bytes(self) -> int:

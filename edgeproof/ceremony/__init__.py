@@ -1,0 +1,1 @@
+"""The ceremony's connections, keys and files; the protocol itself is `accumulator.ceremony`."""
