@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from accumulator import AccumulatorError, check_certificate, decode_value, verify_membership
+from accumulator import AccumulatorError, Parameters, check_certificate, decode_value, verify_membership
 from chaincode import sources
 from chaincode.api import CrossChainProof, Message
 from chaincode.context import Context
 from chaincode.errors import BadCrossChainProof
 from chaincode.heads import require_current_anchor
 from chaincode.payloads import decode_result
+from protocol.anchors import AnchorStatement
 from protocol.elements import Element
 from protocol.encodings import sha256
 from protocol.errors import EncodingError
 
-__all__ = ["proved_result"]
+__all__ = ["proved_result", "result_under"]
 
 _VALID: Final = 0
 
@@ -44,6 +45,27 @@ def proved_result(context: Context, proof: CrossChainProof, chain: str, kind: ty
         raise BadCrossChainProof(f"a proof of {chain} is wanted, not of {proof.chain[:80]!r}")
     parameters = sources.parameters_of(sources.find(context, chain))
     statement = require_current_anchor(context, chain, proof.anchor)
+    return result_under(statement, parameters, proof, kind)
+
+
+def result_under(
+    statement: AnchorStatement, parameters: Parameters, proof: CrossChainProof, kind: type[Message]
+) -> Any:
+    """The result of a valid call of ``kind``, proved under an accepted anchor; of type ``kind.RESULT``.
+
+    Pure, for whoever checks beside the contract. Cost: one exponentiation by a 256-bit prime.
+
+    Args:
+        statement: the anchor that the proof names, as the asking chain holds it.
+        parameters: the accumulator parameters of the statement's chain.
+        proof: what is to be believed.
+        kind: the function whose result it must be.
+
+    Raises:
+        BadCrossChainProof: the message names the fault.
+    """
+    if (proof.chain, proof.anchor) != (statement.chain, statement.number):
+        raise BadCrossChainProof(f"a proof under anchor {statement.number} of {statement.chain} is wanted")
     if not statement.first <= proof.number <= statement.last:
         raise BadCrossChainProof(f"anchor {proof.anchor} covers {statement.first} to {statement.last} only")
     if not 0 <= proof.block < statement.height:
@@ -52,7 +74,7 @@ def proved_result(context: Context, proof: CrossChainProof, chain: str, kind: ty
         raise BadCrossChainProof(f"the transaction is not valid on its chain (code {proof.code})")
     payload = proof.payload.encode()
     element = Element(
-        chain=chain,
+        chain=proof.chain,
         number=proof.number,
         block=proof.block,
         index=proof.index,

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
-from accumulator import AccumulatorError, check_certificate, decode_value, verify_membership
+from accumulator import AccumulatorError
 from chaincode.api import CrossChainProof, GetAnchor, GetSource, Message, Source
-from chaincode.payloads import decode_result
+from chaincode.crosschain import result_under
+from chaincode.errors import BadCrossChainProof
 from chaincode.sources import parameters_of
 from ledger.errors import ContractRefused
 from ledger.port import Ledger, evaluate_typed
 from protocol.anchors import SignedStatement
-from protocol.elements import Element
-from protocol.encodings import sha256
-from protocol.errors import EncodingError
 from training.errors import NotYet, UnprovenInput
 
 __all__ = ["CrossChainProver", "require_held", "verify_cross_chain"]
@@ -75,26 +73,7 @@ def verify_cross_chain(ledger: Ledger, proof: CrossChainProof, kind: type[Messag
     statement = require_held(ledger, proof).statement
     source = evaluate_typed(ledger, GetSource(chain=proof.chain))
     assert isinstance(source, Source)
-    what = f"element {proof.number} of {proof.chain}"
-    if not statement.first <= proof.number <= statement.last:
-        raise UnprovenInput(f"{what} lies outside anchor {proof.anchor}")
-    if proof.code != 0:
-        raise UnprovenInput(f"{what} is not valid (code {proof.code})")
-    payload = proof.payload.encode()
     try:
-        element = Element(
-            proof.chain,
-            proof.number,
-            proof.block,
-            proof.index,
-            proof.code,
-            proof.envelope_hash,
-            sha256(payload),
-        )
-        parameters = parameters_of(source)
-        prime = check_certificate(element.digest(), proof.offset)
-        value, witness = (decode_value(parameters, raw) for raw in (statement.value_after, proof.witness))
-        verify_membership(parameters, value, prime, witness)
-        return decode_result(kind, payload)
-    except (AccumulatorError, EncodingError, OverflowError) as error:
-        raise UnprovenInput(f"{what}: {error}") from error
+        return result_under(statement, parameters_of(source), proof, kind)
+    except (BadCrossChainProof, AccumulatorError, OverflowError) as error:
+        raise UnprovenInput(f"element {proof.number} of {proof.chain}: {error}") from error
