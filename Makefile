@@ -6,6 +6,8 @@ EDGES ?= 3
 DEVICES ?= 30
 ROUNDS ?= 10
 LEDGER ?= embedded
+# challenge, ceremony (one is run first) or the path of a modulus.json.
+MODULUS ?= challenge
 VENV := .venv
 BIN := $(VENV)/bin
 # uv from PATH, else from PyPI into the environment itself.
@@ -27,7 +29,7 @@ $(VENV)/.installed: pyproject.toml requirements/full.lock
 	@touch $@
 
 demo: $(VENV)/.installed ## Run the whole system on real data, attack it, write a report below build/demo
-	$(BIN)/edgeproof demo --out "$(OUT)" --edges "$(EDGES)" --devices "$(DEVICES)" --rounds "$(ROUNDS)" --ledger "$(LEDGER)"
+	$(BIN)/edgeproof demo --out "$(OUT)" --edges "$(EDGES)" --devices "$(DEVICES)" --rounds "$(ROUNDS)" --ledger "$(LEDGER)" --modulus "$(MODULUS)"
 
 test: lint ## Run the whole suite: ruff, mypy strict, import-linter, pytest
 	$(BIN)/python -m pytest -m "not faults"

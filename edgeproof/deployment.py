@@ -9,6 +9,7 @@ Everything is below one folder::
     chains/<chain>.sqlite           the ledger
     stores/<chain>                  the edge's (or the cloud's) content-addressed store
     state/…                         caches and journals of the processes
+    modulus.json                    a ceremony's modulus; without it all chains use the RSA-2048 challenge
 
 The embedded ledger holds every organisation's endorsing key in one place. It is the convenient default for
 demonstrations, tests and development; separate trust needs separate machines, which real Fabric gives.
@@ -20,8 +21,11 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
+from accumulator import RSA_2048, Modulus
+from accumulator.parameters import CHALLENGE
 from edgeproof.errors import DeploymentError
 from identity import DevelopmentAuthority, KeyPair, Role, Signer
 from protocol.encodings import decode, encode
@@ -30,6 +34,8 @@ from protocol.errors import EncodingError
 __all__ = ["ChainPlan", "Deployment", "Plan"]
 
 _PLAN_FILE = "deployment.json"
+_MODULUS_FILE = "modulus.json"
+_SAFE_BITS = 2048
 _ROLES = (
     Role.ADMIN,
     Role.PEER,
@@ -142,6 +148,7 @@ class Deployment:
             raise DeploymentError(f"{root} already holds a deployment")
         for part in ("identities", "chains", "stores", "state"):
             shutil.rmtree(root / part, ignore_errors=True)
+        (root / _MODULUS_FILE).unlink(missing_ok=True)
         root.mkdir(parents=True, exist_ok=True)
         if any(root.iterdir()):
             raise DeploymentError(f"{root} is not empty and holds no deployment")
@@ -162,6 +169,34 @@ class Deployment:
         temporary = self.root / (_PLAN_FILE + ".new")
         temporary.write_bytes(encode(self.plan))
         temporary.replace(self.root / _PLAN_FILE)
+
+    def keep_modulus(self, path: Path) -> None:
+        """Use a ceremony's modulus for all chains; to be called before their set-up.
+
+        Raises:
+            CeremonyFailed: the file is no modulus that every party of its ceremony signed.
+            DeploymentError: it is too short to be safe.
+        """
+        from edgeproof.ceremony.files import load_modulus
+
+        file = load_modulus(path)
+        if file.roster.bits < _SAFE_BITS:
+            raise DeploymentError(f"{path}: {file.roster.bits} bits; chains need {_SAFE_BITS} or more")
+        file.save(self.root / _MODULUS_FILE)
+
+    @cached_property
+    def modulus(self) -> Modulus:
+        """What all chains accumulate with.
+
+        Raises:
+            CeremonyFailed: the deployment's modulus file does not hold.
+        """
+        path = self.root / _MODULUS_FILE
+        if not path.exists():
+            return Modulus(RSA_2048, CHALLENGE)
+        from edgeproof.ceremony.files import load_modulus
+
+        return load_modulus(path).check()
 
     def authority(self, msp_id: str) -> DevelopmentAuthority:
         """An organisation's certificate authority."""

@@ -17,15 +17,23 @@ from protocol.anchors import Roster
 __all__ = ["make_deployment", "register", "register_chain"]
 
 
-def make_deployment(root: Path, plan: Plan) -> Deployment:
+def make_deployment(root: Path, plan: Plan, modulus: Path | None = None) -> Deployment:
     """Make a whole deployment in ``root``: identities, ledgers, organisations, rosters.
 
     Killed half-way it leaves a folder without a plan file, which the next call clears.
 
+    Args:
+        root: the folder.
+        plan: chains and organisations.
+        modulus: a ceremony's modulus file for all chains; None: the RSA-2048 challenge.
+
     Raises:
-        DeploymentError: ``root`` already holds one, or is not empty.
+        DeploymentError: ``root`` already holds one, or is not empty; or the modulus is too short.
+        CeremonyFailed: the modulus file does not hold.
     """
     deployment = Deployment.prepare(root, plan)
+    if modulus is not None:
+        deployment.keep_modulus(modulus)
     for chain in plan.chains:
         block = build_genesis(
             chain.chain,

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
-from accumulator import Parameters, default_parameters
+from accumulator import Parameters
 from edgeproof.deployment import Deployment
 from edgeproof.faults import FaultyLedger, FaultyStore, arm
 from edgeproof.settings import Settings
@@ -58,7 +58,7 @@ class Parts(AbstractContextManager["Parts"]):
 
     def parameters(self, chain: str) -> Parameters:
         """The accumulator parameters of a chain."""
-        return default_parameters(chain)
+        return Parameters(self.deployment.modulus, chain)
 
     def ledger(self, chain: str, msp_id: str, role: Role) -> Ledger:
         """A chain's ledger, spoken to as one organisation's identity."""

@@ -30,11 +30,13 @@ _GRACE = 15.0
 def make_local(out: Path, parties: int, bits: int, batch: int = 0) -> Roster:
     """Identities and a roster for `parties` processes on loopback, below `out`.
 
+    A folder that holds a ceremony keeps it: an interrupted one can be gone on with.
+
     Raises:
-        CeremonyFailed: `out` already holds a ceremony, or the numbers are out of bounds.
+        CeremonyFailed: the numbers are out of bounds.
     """
     if (out / ROSTER_FILE).exists():
-        raise CeremonyFailed(f"{out} already holds a ceremony")
+        return Roster.load(out / ROSTER_FILE)
     out.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
     seats: list[Seat] = []

@@ -102,14 +102,10 @@ def run(
     patience: Patience = 120,
 ) -> None:
     """Run all parties as processes of this machine, to try it out: who runs it could learn the factors."""
-    from edgeproof.ceremony.local import ROSTER_FILE, make_local, run_local
-    from edgeproof.ceremony.roster import Roster
+    from edgeproof.ceremony.local import make_local, run_local
 
-    if (out / ROSTER_FILE).exists():
-        parties = len(Roster.load(out / ROSTER_FILE).parties)
-    else:
-        make_local(out, parties, bits, batch)
-    result = run_local(out, parties, float(patience), typer.echo)
+    roster = make_local(out, parties, bits, batch)
+    result = run_local(out, len(roster.parties), float(patience), typer.echo)
     result.save(out / "modulus.json")
     typer.echo(f"{out / 'modulus.json'}: transcript {result.transcript.hex()}")
 

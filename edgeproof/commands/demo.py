@@ -19,6 +19,10 @@ def demo(
     devices: Annotated[int, typer.Option(min=2, max=300, help="Devices, dealt out to the edges.")] = 30,
     rounds: Annotated[int, typer.Option(min=1, max=200, help="Training rounds.")] = 10,
     ledger: Annotated[str, typer.Option(help="embedded.")] = "embedded",
+    modulus: Annotated[
+        str,
+        typer.Option(help="challenge (RSA-2048), ceremony (run one first: minutes) or a modulus.json."),
+    ] = "challenge",
 ) -> None:
     """Run the whole system on real data, attack it, audit it, and write a report.
 
@@ -36,8 +40,13 @@ def demo(
         )
     if devices < edges:
         raise typer.BadParameter("every edge needs a device", param_hint="--devices")
+    if modulus not in ("challenge", "ceremony"):
+        from edgeproof.ceremony.files import load_modulus
+
+        load_modulus(Path(modulus))
+        modulus = str(Path(modulus).resolve())
     console = Console(highlight=False)
-    state = DemoState.open(out, DemoParameters(edges, devices, rounds, ledger))
+    state = DemoState.open(out, DemoParameters(edges, devices, rounds, ledger, modulus))
     try:
         summary = Demo(state, console).run()
     except KeyboardInterrupt:

@@ -18,6 +18,10 @@ def init(
         Path | None, typer.Option(help="Folder to make (default: EDGEPROOF_DEPLOYMENT or build/deployment).")
     ] = None,
     edges: Annotated[int, typer.Option(min=1, max=26, help="Number of edge sites.")] = 3,
+    modulus: Annotated[
+        Path | None,
+        typer.Option(help="A ceremony's modulus.json for all chains (default: the RSA-2048 challenge)."),
+    ] = None,
 ) -> None:
     """Make a deployment on the embedded ledger: identities, chains, stores, rosters.
 
@@ -27,7 +31,7 @@ def init(
     from edgeproof.setup import make_deployment
 
     folder = deployment or Settings.from_environment().deployment
-    made = make_deployment(folder, Plan.standard(edges))
+    made = make_deployment(folder, Plan.standard(edges), modulus)
     for chain in made.plan.chains:
         typer.echo(f"{chain.chain}: {', '.join(chain.organisations)}")
     typer.echo(f"Made in {folder}. `edgeproof run --deployment {folder}` starts it.")

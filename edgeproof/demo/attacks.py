@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from accumulator import Parameters, default_parameters, hash_to_prime, paper
+from accumulator import Parameters, hash_to_prime, paper
 from chaincode.api import Environment, FixCut, GetStep, Step, SubmitBatch
 from edgeproof.demo.commands import Said, call_public
 from edgeproof.demo.data import CONTENT_TYPE
@@ -317,7 +317,7 @@ def _bezout(scene: Scene) -> list[str]:
     fakes = [
         dataclasses.replace(one, envelope_hash=sha256(b"fake" + one.envelope_hash)) for one in (first, second)
     ]
-    parameters = [default_parameters(one.chain) for one in fakes]
+    parameters = [Parameters(scene.deployment.modulus, one.chain) for one in fakes]
     representatives = [hash_to_prime(_digest(one)) for one in fakes]
     values = [_value(bundle, one) for one in fakes]
     primes = [one.prime for one in representatives]

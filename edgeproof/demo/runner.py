@@ -71,8 +71,25 @@ class Demo:
     def deployment(self) -> Deployment:
         root = self.out / "deployment"
         if not Deployment.exists(root):
-            make_deployment(root, Plan.standard(self.state.parameters.edges))
+            make_deployment(root, Plan.standard(self.state.parameters.edges), self._modulus())
         return Deployment(root)
+
+    def _modulus(self) -> Path | None:
+        """The file of the modulus that was asked for; made by a ceremony of three first if so asked."""
+        chosen = self.state.parameters.modulus
+        if chosen == "challenge":
+            return None
+        if chosen != "ceremony":
+            return Path(chosen)
+        from edgeproof.ceremony.local import make_local, run_local
+
+        folder = self.out / "ceremony"
+        made = folder / "modulus.json"
+        if not made.exists():
+            self._say("A modulus whose factors nobody knows: a ceremony of three processes")
+            roster = make_local(folder, 3, 2048)
+            run_local(folder, len(roster.parties), 120.0, self._say).save(made)
+        return made
 
     @cached_property
     def split(self) -> DigitsSplit:

@@ -28,6 +28,8 @@ class DemoParameters:
     devices: int
     rounds: int
     ledger: str
+    modulus: str = "challenge"
+    """``challenge``, ``ceremony`` (one is run first) or the path of a ceremony's modulus file."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,10 @@ def _load(out: Path) -> _Saved | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        saved = from_json(_Saved, parse_json(raw))
+        document = parse_json(raw)
+        if isinstance(document, dict) and isinstance(document.get("parameters"), dict):
+            document["parameters"].setdefault("modulus", "challenge")  # a demo made before there was a choice
+        saved = from_json(_Saved, document)
     except EncodingError as error:
         raise DemoError(f"{out / _FILE} cannot be read ({error}); remove {out} to start anew") from error
     if saved.schema != _SCHEMA:
