@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from audit.anchors import AnchorsReport, Sighting, compare
-from audit.errors import Check, Conflict, Inconclusive, Invalid, Unverifiable
+from audit.errors import Check, Conflict, Inconclusive, Invalid, Unusable, Unverifiable
 from audit.ports import AuditedSystem
 from audit.spotcheck import Randomness, Recomputation, SpotCheck, Verdict, spot_check
 from chaincode.api import (
@@ -28,7 +28,7 @@ from chaincode.api import (
     Subject,
 )
 from chaincode.payloads import decode_result
-from identity.errors import IdentityError
+from identity.errors import IdentityError, KeyStoreError
 from identity.signatures import verify_ecdsa
 from ledger.errors import ContractRefused, CorruptLedger, LedgerError
 from ledger.lookups import ACCEPTED
@@ -53,9 +53,12 @@ def translated() -> Iterator[None]:
     Raises:
         Invalid: a chain that contradicts itself or what others hold of it.
         Unverifiable: not there, not yet there, or out of reach.
+        Unusable: the deployment's own keys or certificates cannot be read.
     """
     try:
         yield
+    except KeyStoreError as error:
+        raise Unusable(Check.USAGE, str(error)) from error
     except Pending as error:
         raise Unverifiable(Check.PENDING, str(error)) from error
     except NotIndexed as error:

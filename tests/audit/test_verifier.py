@@ -286,6 +286,7 @@ def test_chains_without_anchors_are_pending(tmp_path):
 
 
 def test_lower_rooms_errors_come_with_their_exit_codes():
+    from identity.errors import KeyStoreError
     from ledger.errors import ContractRefused, CorruptLedger, Unavailable
     from ledger.proof_errors import ChainDiverged, NotIndexed, Pending
     from protocol.errors import InvalidBlock, SchemaMismatch
@@ -302,6 +303,7 @@ def test_lower_rooms_errors_come_with_their_exit_codes():
         (ContractRefused("access-denied", "x", 403), Check.LEDGER, 3),
         (Unavailable("x"), Check.LEDGER, 3),
         (StoreError("x"), Check.LEDGER, 3),
+        (KeyStoreError("x"), Check.USAGE, 2),
     ):
         with pytest.raises(AuditError) as refusal, translated():
             raise error
