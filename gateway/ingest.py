@@ -301,7 +301,11 @@ class Ingest:
             refusal = ("store-unavailable", "the store does not take the bytes at present")
             self._settle([(item, Refusal(*refusal, retry_after=_RETRY_SECONDS)) for item in batch])
             return
-        self._keys.remember([use for item in batch if (use := item.key_use) is not None], self._clock())
+        try:
+            self._keys.remember([use for item in batch if (use := item.key_use) is not None], self._clock())
+        except Refusal as refusal:
+            self._settle([(item, refusal) for item in batch])
+            return
         remaining = batch
         while remaining:
             message = SubmitBatch(tuple(item.candidate.submission.reading for item in remaining))

@@ -7,15 +7,21 @@ the same key finds either no record (and is recorded) or the record (and gets th
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from gateway.problems import Refusal
+
 __all__ = ["KeyBook", "KeyUse"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,9 @@ class KeyBook:
     Args:
         path: the file; its folder is made when missing.
         retention: seconds for which a key is remembered.
+
+    Raises:
+        Refusal: ``not-ready`` from every method, when the file is damaged, locked, or the disk refuses.
     """
 
     def __init__(self, path: Path, retention: float) -> None:
@@ -43,7 +52,7 @@ class KeyBook:
 
     def find(self, device: str, key: str) -> bytes | None:
         """Id of the record that the device's key stands for, or None."""
-        with self._lock:
+        with self._lock, _answering():
             row = (
                 self._open()
                 .execute("SELECT record FROM keys WHERE device = ? AND key = ?", (device, key))
@@ -80,7 +89,7 @@ class KeyBook:
                 self._connection = None
 
     def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
-        with self._lock:
+        with self._lock, _answering():
             connection = self._open()
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -102,3 +111,12 @@ class KeyBook:
             connection.executescript(files("gateway").joinpath("keybook.sql").read_text("utf-8"))
             self._connection = connection
         return self._connection
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        _log.error("the key book does not answer: %s", error)
+        raise Refusal("not-ready", "the idempotency keys cannot be read or written", retry_after=1) from error

@@ -54,10 +54,9 @@ class RelayPolicy:
 
 @dataclass(frozen=True)
 class BlocksSeen:
-    """Blocks of ``chain`` up to ``height`` were read; ``news`` elements of them are news."""
+    """Blocks of ``chain`` were read; ``news`` elements of them are news."""
 
     chain: str
-    height: int
     news: int
     now: float
 
@@ -150,7 +149,6 @@ class ChainHalted:
 
 @dataclass
 class _Chain:
-    height: int = 0
     waiting_news: int = 0
     oldest_news: float | None = None
     cut: int = 0
@@ -241,7 +239,6 @@ class Relay:
 
     def _blocks(self, event: BlocksSeen) -> None:
         state = self._chains[event.chain]
-        state.height = max(state.height, event.height)
         if event.news:
             state.waiting_news += event.news
             if state.oldest_news is None:

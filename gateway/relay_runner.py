@@ -136,7 +136,7 @@ class RelayRunner:
                         self.relay.feed(CutSeen(chain, cut.number))
             news = sum(is_news(element, main=chain == self._main) for element in elements)
             self._cursor[chain] = block.header.number + 1
-            self.relay.feed(BlocksSeen(chain, self._cursor[chain], news, self._clock()))
+            self.relay.feed(BlocksSeen(chain, news, self._clock()))
         self._read_cut(chain)
         self._read_heads(chain)
         return True

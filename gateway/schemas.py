@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from protocol import names
+
 __all__ = [
     "AnchorPath",
     "AnchorView",
@@ -41,10 +43,10 @@ __all__ = [
 
 _MAX_INT: Final = 2**53 - 1
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$", examples=["sensor-7"])]
-Organisation = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$")]
-Chain = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", examples=["edge-a"])]
-RunName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Name = Annotated[str, Field(pattern=f"^{names.NAME}$", examples=["sensor-7"])]
+Organisation = Annotated[str, Field(pattern=f"^{names.ORGANISATION}$")]
+Chain = Annotated[str, Field(pattern=f"^{names.CHAIN}$", examples=["edge-a"])]
+RunName = Annotated[str, Field(pattern=f"^{names.RUN}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="32 bytes in lower-case hex.")]
 Hex = Annotated[str, Field(pattern=r"^(?:[0-9a-f]{2}){1,512}$")]
 SignatureHex = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
@@ -179,12 +181,10 @@ class ReadingItem(_Input):
     """One signed reading of a batch."""
 
     device: Name
-    keyid: Annotated[
-        str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}(?:@[A-Za-z0-9][A-Za-z0-9._:-]{0,63})?$")
-    ]
+    keyid: Annotated[str, Field(pattern=f"^{names.NAME}(?:@{names.NAME})?$")]
     algorithm: Algorithm
     created: Index
-    nonce: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    nonce: Annotated[str, Field(pattern=f"^{names.NONCE}$")]
     content_digest: Digest
     content_type: Annotated[str, Field(max_length=128)]
     signature: SignatureHex

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -255,18 +254,13 @@ print([name for name in heavy if name in sys.modules])
 """
 
 
-def test_verifying_a_bundle_is_light_and_quick(files):
+def test_verifying_a_bundle_is_light(files):
     script = _LIGHT.format(bundle=str(files / "record.json"), trust=str(files / "trust.json"))
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        seconds.append(time.perf_counter() - start)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines()[-1] == "[]"
-    assert min(seconds) < 1.0
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 # ---------------------------------------------------------------------- live

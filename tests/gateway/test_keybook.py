@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
+
 from gateway.keybook import KeyBook, KeyUse
+from gateway.problems import Refusal
 
 
 def test_remembers_across_openings(tmp_path: Path) -> None:
@@ -67,3 +70,14 @@ def test_the_file_is_private(tmp_path: Path) -> None:
     book = KeyBook(tmp_path / "keys.sqlite", 100)
     book.remember([KeyUse("d", "k", b"r")], 1)
     assert (tmp_path / "keys.sqlite").stat().st_mode & 0o077 == 0
+
+
+def test_a_damaged_book_is_a_problem_that_may_be_tried_again(tmp_path):
+    path = tmp_path / "keys.sqlite"
+    path.write_bytes(b"no database" * 1000)
+    book = KeyBook(path, 60.0)
+    with pytest.raises(Refusal) as refused:
+        book.find("sensor-7", "key")
+    assert (refused.value.problem.slug, refused.value.problem.status) == ("not-ready", 503)
+    with pytest.raises(Refusal):
+        book.remember([KeyUse("sensor-7", "key", bytes(32))], 0.0)

@@ -29,22 +29,22 @@ def relay() -> Relay:
 
 def test_news_is_cut_by_count() -> None:
     machine = relay()
-    machine.feed(BlocksSeen("edge-a", 1, 2, now=0.0))
+    machine.feed(BlocksSeen("edge-a", 2, now=0.0))
     assert machine.feed(Tick(0.1)) == []
-    machine.feed(BlocksSeen("edge-a", 2, 1, now=0.1))
+    machine.feed(BlocksSeen("edge-a", 1, now=0.1))
     assert machine.feed(Tick(0.1)) == [FixNextCut("edge-a", 1)]
 
 
 def test_news_is_cut_by_age() -> None:
     machine = relay()
-    machine.feed(BlocksSeen("edge-a", 1, 1, now=0.0))
+    machine.feed(BlocksSeen("edge-a", 1, now=0.0))
     assert machine.feed(Tick(0.99)) == []
     assert machine.feed(Tick(1.0)) == [FixNextCut("edge-a", 1)]
 
 
 def test_a_command_is_given_out_once_until_its_outcome() -> None:
     machine = relay()
-    machine.feed(BlocksSeen("edge-a", 1, 3, now=0.0))
+    machine.feed(BlocksSeen("edge-a", 3, now=0.0))
     (command,) = machine.feed(Tick(0.0))
     assert machine.feed(Tick(0.1)) == []
     machine.feed(Outcome(command, done=False, now=0.1))
@@ -54,7 +54,7 @@ def test_a_command_is_given_out_once_until_its_outcome() -> None:
 
 def test_failures_back_off_up_to_the_limit() -> None:
     machine = relay()
-    machine.feed(BlocksSeen("edge-a", 1, 3, now=0.0))
+    machine.feed(BlocksSeen("edge-a", 3, now=0.0))
     now, waits = 0.0, []
     (command,) = machine.feed(Tick(now))
     for _ in range(5):
@@ -96,7 +96,7 @@ def test_a_holder_that_is_behind_gets_every_anchor_in_order() -> None:
 def test_the_next_cut_waits_for_the_last_ones_quorum() -> None:
     machine = relay()
     machine.feed(CutSeen("edge-a", 1))
-    machine.feed(BlocksSeen("edge-a", 5, 9, now=0.0))
+    machine.feed(BlocksSeen("edge-a", 9, now=0.0))
     assert machine.feed(Tick(5.0)) == []
     machine.feed(QuorumSeen("edge-a", 1))
     assert FixNextCut("edge-a", 2) in machine.feed(Tick(5.0))
@@ -105,7 +105,7 @@ def test_the_next_cut_waits_for_the_last_ones_quorum() -> None:
 def test_without_news_nothing_is_submitted_for_ever() -> None:
     machine = relay()
     machine.feed(CutSeen("edge-a", 1))
-    machine.feed(BlocksSeen("edge-a", 9, 0, now=0.0))
+    machine.feed(BlocksSeen("edge-a", 0, now=0.0))
     machine.feed(QuorumSeen("edge-a", 1))
     machine.feed(AcceptedSeen("main", "edge-a", 1))
     for tick in range(100):
@@ -126,7 +126,7 @@ def test_a_rolled_back_chain_is_neither_carried_nor_served() -> None:
 
 def test_what_was_done_but_never_shows_is_tried_again() -> None:
     machine = relay()
-    machine.feed(BlocksSeen("edge-a", 1, 3, now=0.0))
+    machine.feed(BlocksSeen("edge-a", 3, now=0.0))
     (command,) = machine.feed(Tick(0.0))
     machine.feed(Outcome(command, done=True, now=0.0))
     assert machine.feed(Tick(3.9)) == []
@@ -135,12 +135,12 @@ def test_what_was_done_but_never_shows_is_tried_again() -> None:
 
 def test_a_late_outcome_of_what_the_chain_already_showed_changes_nothing() -> None:
     machine = relay()
-    machine.feed(BlocksSeen("edge-a", 1, 3, now=0.0))
+    machine.feed(BlocksSeen("edge-a", 3, now=0.0))
     (command,) = machine.feed(Tick(0.0))
     machine.feed(CutSeen("edge-a", 1))
     machine.feed(Outcome(command, done=False, now=0.0))
     machine.feed(QuorumSeen("edge-a", 1))
-    machine.feed(BlocksSeen("edge-a", 2, 3, now=0.0))
+    machine.feed(BlocksSeen("edge-a", 3, now=0.0))
     assert set(machine.feed(Tick(0.0))) == {Carry("main", "edge-a", 1), FixNextCut("edge-a", 2)}
     assert machine.lag()["edge-a"] == 3
 
@@ -148,8 +148,8 @@ def test_a_late_outcome_of_what_the_chain_already_showed_changes_nothing() -> No
 @given(st.lists(st.integers(min_value=0, max_value=5), max_size=20))
 def test_news_counts_from_the_cut_on(counts: list[int]) -> None:
     machine = relay()
-    for number, count in enumerate(counts):
-        machine.feed(BlocksSeen("edge-a", number + 1, count, now=0.0))
+    for count in counts:
+        machine.feed(BlocksSeen("edge-a", count, now=0.0))
     machine.feed(CutSeen("edge-a", 1))
     assert machine.lag()["edge-a"] == 0
 
@@ -159,9 +159,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.truth = {
-            chain: {"blocks": 0, "news_after_cut": 0, "cut": 0} for chain in ("main", "edge-a", "edge-b")
-        }
+        self.truth = {chain: {"news_after_cut": 0, "cut": 0} for chain in ("main", "edge-a", "edge-b")}
         self.held = {
             ("main", "edge-a"): 0,
             ("main", "edge-b"): 0,
@@ -189,9 +187,8 @@ class Interleavings(RuleBasedStateMachine):
                     self.add("main", 1)
 
     def add(self, chain: str, news: int) -> None:
-        self.truth[chain]["blocks"] += 1
         self.truth[chain]["news_after_cut"] += news
-        self.machine.feed(BlocksSeen(chain, self.truth[chain]["blocks"], news, self.now))
+        self.machine.feed(BlocksSeen(chain, news, self.now))
 
     @rule(chain=st.sampled_from(("main", "edge-a", "edge-b")), news=st.integers(0, 4))
     def block(self, chain: str, news: int) -> None:
@@ -213,7 +210,7 @@ class Interleavings(RuleBasedStateMachine):
             if state["cut"]:
                 self.machine.feed(CutSeen(chain, state["cut"]))
                 self.machine.feed(QuorumSeen(chain, state["cut"]))
-            self.machine.feed(BlocksSeen(chain, state["blocks"], state["news_after_cut"], self.now))
+            self.machine.feed(BlocksSeen(chain, state["news_after_cut"], self.now))
         for (holder, chain), number in self.held.items():
             self.machine.feed(AcceptedSeen(holder, chain, number))
 
