@@ -124,11 +124,13 @@ def read_file(path: Path, what: str) -> bytes:
         Unusable: it is not there, not readable, or larger than anything that is read.
     """
     try:
-        if path.stat().st_size > _MAX_FILE:
-            raise Unusable(Check.USAGE, f"the {what} is larger than {_MAX_FILE} bytes", str(path))
-        return path.read_bytes()
+        with path.open("rb") as file:  # a pipe or a device has no size to ask for
+            raw = file.read(_MAX_FILE + 1)
     except OSError as error:
         raise Unusable(Check.USAGE, f"the {what} cannot be read: {error.strerror}", str(path)) from error
+    if len(raw) > _MAX_FILE:
+        raise Unusable(Check.USAGE, f"the {what} is larger than {_MAX_FILE} bytes", str(path))
+    return raw
 
 
 def write_file(path: Path, raw: bytes) -> None:
