@@ -31,7 +31,7 @@ $(VENV)/.installed: pyproject.toml requirements/full.lock
 demo: $(VENV)/.installed ## Run the whole system on real data, attack it, write a report below build/demo
 	$(BIN)/edgeproof demo --out "$(OUT)" --edges "$(EDGES)" --devices "$(DEVICES)" --rounds "$(ROUNDS)" --ledger "$(LEDGER)" --modulus "$(MODULUS)"
 
-test: lint ## Run the whole suite: ruff, mypy strict, import-linter, pytest
+test: lint ## Run the suite: ruff, mypy strict, import-linter, pytest (all but the long kill runs)
 	$(BIN)/python -m pytest -m "not faults"
 
 lint: $(VENV)/.installed ## Run ruff, mypy strict and import-linter

@@ -11,6 +11,7 @@ import pytest
 from edgeproof import cli
 from edgeproof.deployment import Plan
 from edgeproof.setup import make_deployment
+from edgeproof.wiring import Parts
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -69,3 +70,25 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(cli, "app", fail)
     with pytest.raises(ZeroDivisionError):
         cli.main()
+
+
+def test_check_walks_chains_and_stores_and_names_damage(tmp_path: Path) -> None:
+    deployment = make_deployment(tmp_path / "deployment", Plan.standard(1))
+    with Parts(deployment, "test") as parts:
+        parts.store("edge-a").put_pack([b"one reading", b"another reading"])
+
+    check = ("check", "--deployment", str(deployment.root))
+    sound = run(*check)
+    assert sound.returncode == 0, sound.stderr
+    assert "store of edge-a: 2 objects" in sound.stdout
+    (pack,) = [
+        path
+        for path in deployment.store_path("edge-a").rglob("*")
+        if path.is_file() and b"another reading" in path.read_bytes()
+    ]
+    pack.chmod(0o600)
+    pack.write_bytes(pack.read_bytes().replace(b"another", b"amother"))
+    spoilt = run(*check)
+    assert spoilt.returncode == 1
+    assert pack.name in spoilt.stderr
+    assert "Traceback" not in spoilt.stderr
