@@ -19,7 +19,7 @@ def check(
 ) -> None:
     """Walk every block of every chain and every object of every store; exit 1 if anything is damaged.
 
-    This looks for damage to the files. Whether the chains agree about each other is what `audit anchors` says.
+    This looks for damage to the files; whether the chains agree about each other is for `audit anchors`.
     """
     from edgeproof.deployment import Deployment
     from edgeproof.settings import Settings
