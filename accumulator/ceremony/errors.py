@@ -27,15 +27,19 @@ class Misbehaviour(CeremonyError):
     Attributes:
         party: its number, from 1.
         reason: what it did, in words.
-        evidence: a message with its signature that shows it to third parties; empty where the transcript's
-            messages do, or where only the receiver can know.
+        evidence: a message with its signature that shows it to third parties; empty where the broadcasts
+            do, or where only the receiver can know.
+        everybody_sees: whether every party finds the same by itself.
     """
 
-    def __init__(self, party: int, reason: str, evidence: bytes = b"") -> None:
+    def __init__(
+        self, party: int, reason: str, evidence: bytes = b"", *, everybody_sees: bool = False
+    ) -> None:
         super().__init__(f"party {party} {reason}")
         self.party = party
         self.reason = reason
         self.evidence = evidence
+        self.everybody_sees = everybody_sees
 
 
 class Disagreement(CeremonyError):

@@ -159,7 +159,7 @@ def run_batch(
         read_evidence: as in `public_batch`.
 
     Yields:
-        Rounds of messages; send back the others' messages by sender.
+        Rounds of messages; send back the messages by sender, of a broadcast this party's own too.
     """
     run = _Run(settings, me, epoch, number, randomness)
     public = public_batch(settings, epoch, number, read_evidence)
@@ -171,7 +171,7 @@ def run_batch(
             lengths = dict.fromkeys(others, want.length)
             about = len(want.candidates) or settings.batch
             messages = yield Exchange(want.kind, want.index, own, {}, lengths, about)
-            bodies = [own if i == me else messages[i].body or b"" for i in range(1, settings.parties + 1)]
+            bodies = [messages[i].body or b"" for i in range(1, settings.parties + 1)]
             try:
                 want = public.send(bodies)
             except StopIteration as stop:

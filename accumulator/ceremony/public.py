@@ -13,7 +13,7 @@ import gmpy2
 from accumulator._hashing import tagged_hash
 from accumulator.ceremony.biprimality import agree, bases, coprime, without_small_factors
 from accumulator.ceremony.candidates import Trace, commitment, simulate, values_dealt
-from accumulator.ceremony.errors import Misbehaviour
+from accumulator.ceremony.errors import InvalidTranscript, Misbehaviour
 from accumulator.ceremony.messages import Envelope, Kind
 from accumulator.ceremony.settings import Settings
 from accumulator.ceremony.sharing import lagrange, pack, unpack
@@ -235,18 +235,26 @@ def _judge_accusations(
     for party, body in enumerate(verdicts, 1):
         if not body:
             continue
-        message = read_evidence(body)
+        try:
+            message = read_evidence(body)
+        except InvalidTranscript as cause:
+            raise Misbehaviour(party, f"brought no evidence with its accusation: {cause}") from cause
         if (
             message.kind not in (Kind.SIEVE, Kind.PRODUCT)
             or message.recipient != party
             or not is_belied(settings, traces, message)
         ):
-            raise Misbehaviour(party, "accused another of wrong shares without ground", body)
+            raise Misbehaviour(
+                party, "accused another of wrong shares without ground", body, everybody_sees=True
+            )
         found.append((message.kind, message.index, message.sender, body))
     if found:
         kind, index, sender, body = min(found)
         raise Misbehaviour(
-            sender, f"sent shares that are not those it had committed to ({kind.name} {index})", body
+            sender,
+            f"sent shares that are not those it had committed to ({kind.name} {index})",
+            body,
+            everybody_sees=True,
         )
 
 

@@ -87,6 +87,10 @@ class Session:
         history: the finished batches; new ones are added to it.
         sign: signs bytes with this party's key.
         randomness: bytes from the system's generator.
+
+    Attributes:
+        closed: whether it has ended.
+        accusation: what a party holds against another and cannot be checked here; empty if nothing.
     """
 
     def __init__(
@@ -112,6 +116,7 @@ class Session:
         self._disputing: set[int] | None = None
         self._out: list[Command] = []
         self.closed = False
+        self.accusation = ""
 
     def start(self) -> list[Command]:
         """Greet everybody."""
@@ -145,7 +150,7 @@ class Session:
             act()
         except CeremonyError as error:
             # What shows a fault to this party alone is shown to all; the rest saw it themselves.
-            if isinstance(error, Misbehaviour) and error.evidence:
+            if isinstance(error, Misbehaviour) and error.evidence and not error.everybody_sees:
                 self._post(Kind.ACCUSE, error.evidence)
             self._out.append(Aborted(error))
             self.close()
@@ -203,10 +208,8 @@ class Session:
             self._check(exchange, party, message)
         if exchange.broadcast is not None:
             assert self._own is not None
-            row = [
-                self._own if party == self.me else messages[party]
-                for party in range(1, self.settings.parties + 1)
-            ]
+            messages[self.me] = self._own
+            row = [messages[party] for party in range(1, self.settings.parties + 1)]
             self._broadcasts.extend(row)
             self._last.append(row)
             if exchange.kind is not Kind.HELLO:
@@ -294,7 +297,9 @@ class Session:
                 try:
                     outcome = self.history.add(record)
                 except InvalidTranscript as cause:
-                    raise Misbehaviour(provider, f"handed on a batch that does not hold: {cause}") from cause
+                    raise Disagreement(
+                        f"party {provider} handed on a batch that does not follow this party's: {cause}"
+                    ) from cause
                 self._out.append(BatchFinished(record, outcome))
         if self.history.head not in heads:
             raise Disagreement("this party's transcript is not the beginning of the others'")
@@ -350,9 +355,11 @@ class Session:
             raise Misbehaviour(accuser, "accused another by a message of another ceremony")
         if _is_malformed(self.settings, message):
             raise Misbehaviour(message.sender, f"sent a malformed {message.kind.name}")
-        raise Disagreement(
-            f"party {accuser} holds party {message.sender}'s {message.kind.name} against it; "
-            "this cannot be checked from here"
+        # A broadcast can be judged in its round. The accuser goes; if this party does not see the fault
+        # itself, the lost connection ends the epoch and the caller tells of the accusation.
+        self.accusation = (
+            f"party {accuser} holds party {message.sender}'s {message.kind.name} {message.index} against it, "
+            "which cannot be checked from here"
         )
 
 

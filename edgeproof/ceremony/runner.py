@@ -18,6 +18,7 @@ from accumulator.ceremony import (
     BatchFinished,
     CeremonyError,
     Command,
+    Disagreement,
     Finished,
     Misbehaviour,
     Progress,
@@ -128,6 +129,10 @@ class _Runner:
                 if message is None:
                     raise _Lost(f"lost {self._party.roster.name(sender)}")
                 await self._carry_out(session.receive(sender, message), connections)
+        except _Lost as loss:
+            if session.accusation:
+                raise self._failed(Disagreement(session.accusation)) from loss
+            raise
         except CeremonyFailed:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.gather(*readers), _LINGER)

@@ -14,11 +14,13 @@ from accumulator.ceremony import (
     Finished,
     History,
     InvalidTranscript,
+    Kind,
     Outcome,
     Send,
     Session,
     Settings,
 )
+from accumulator.ceremony.messages import Envelope
 
 Editor = Callable[[int, int, bytes], "bytes | None"]
 """(sender, recipient, message) -> the message that arrives, or None: it is lost."""
@@ -44,6 +46,21 @@ def settings(
     return Settings(hashlib.sha256(name.encode()).digest(), parties, bits, batch, rounds)
 
 
+Change = Callable[[Kind, int, int, int, bytes], bytes]
+"""(kind, batch, index, recipient, body) -> the body that a deviating party signs and sends in its place."""
+
+
+class Deviating(Session):
+    """A party that signs and sends other bodies than the protocol's, and goes by them itself."""
+
+    change: Change
+
+    def _envelope(self, kind: Kind, index: int, recipient: int, body: bytes) -> Envelope:
+        return super()._envelope(
+            kind, index, recipient, self.change(kind, self._number, index, recipient, body)
+        )
+
+
 class Table:
     """The parties around one table.
 
@@ -53,15 +70,27 @@ class Table:
         aborted: errors by party.
     """
 
-    def __init__(self, shape: Settings, seed: int, histories: dict[int, History] | None = None) -> None:
+    def __init__(
+        self,
+        shape: Settings,
+        seed: int,
+        histories: dict[int, History] | None = None,
+        deviating: tuple[int, Change] | None = None,
+    ) -> None:
         self.settings = shape
         self.random = random.Random(seed)
         parties = range(1, shape.parties + 1)
         self.histories = histories or {party: History(shape, verify) for party in parties}
         self.sessions = {
-            party: Session(party, self.histories[party], sign(party), self.random.randbytes)
+            party: (Deviating if deviating and party == deviating[0] else Session)(
+                party, self.histories[party], sign(party), self.random.randbytes
+            )
             for party in parties
         }
+        if deviating:
+            session = self.sessions[deviating[0]]
+            assert isinstance(session, Deviating)
+            session.change = deviating[1]
         self.finished: dict[int, tuple[bytes, ...]] = {}
         self.aborted: dict[int, CeremonyError] = {}
         self.outcomes: dict[int, list[Outcome]] = {party: [] for party in parties}
