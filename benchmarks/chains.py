@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ __all__ = ["INTERLOCK_ELEMENTS", "Grower"]
 INTERLOCK_ELEMENTS = 4
 """Elements of an edge's chain that each round of anchors adds: a cut, two signatures, main's anchor."""
 
+_DEVICE = "meter-1"
 _SUBMITTERS = 16
 _POLICY = RelayPolicy(max_news=1, max_age_s=0.0, retry_s=0.0, max_retry_s=0.0)
 _STEPS = 5000
@@ -36,9 +36,14 @@ class Grower(AbstractContextManager["Grower"]):
     """Records on one edge, and anchors all chains, in this process and without any timing of its own.
 
     Two organisations of each chain sign, as many as the roster asks for.
+
+    Args:
+        deployment: where.
+        edge: the chain that records.
+        key: of the one device whose readings they are; ``enrol`` comes first.
     """
 
-    def __init__(self, deployment: Deployment, edge: str) -> None:
+    def __init__(self, deployment: Deployment, edge: str, key: KeyPair) -> None:
         self._stack = ExitStack()
         self._edge = edge
         parts = self._stack.enter_context(Parts(deployment, "grower"))
@@ -57,10 +62,9 @@ class Grower(AbstractContextManager["Grower"]):
                 self._signers.append(AnchorSigner(ledger, parts.index(ledger), signer))
         self._relay = RelayRunner(plan.main.chain, chains, _POLICY)
         self._stack.callback(self._relay.close)
-        key, device = KeyPair.generate(), f"meter-{secrets.token_hex(4)}"
-        owner = plan.chain(edge).organisations[1]
-        call(self._ledger, enrolment(edge, device, key, owner, deployment.owner_key(owner)))
-        self._device = ReadingSigner(edge, device, key, clock=time.time)
+        self._deployment = deployment
+        self._key = key
+        self._device = ReadingSigner(edge, _DEVICE, key, clock=time.time)
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
@@ -72,6 +76,12 @@ class Grower(AbstractContextManager["Grower"]):
         """Elements of the edge's chain."""
         self._index.sync()
         return self._index.elements
+
+    def enrol(self) -> None:
+        """Enrol the device."""
+        owner = self._deployment.plan.chain(self._edge).organisations[1]
+        owner_key = self._deployment.owner_key(owner)
+        call(self._ledger, enrolment(self._edge, _DEVICE, self._key, owner, owner_key))
 
     def fill(self, elements: int, batch: int) -> Sequence[bytes]:
         """Add ``elements`` transactions of a reading each, then one of ``batch`` readings; its record ids."""

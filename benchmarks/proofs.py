@@ -38,6 +38,7 @@ from edgeproof.deployment import Deployment, Plan
 from edgeproof.setup import make_deployment
 from edgeproof.trust import export_trust
 from edgeproof.wiring import Parts
+from identity import KeyPair
 from protocol.bundle import Bundle, serialise_bundle
 from protocol.trust import serialise_trust
 
@@ -78,12 +79,14 @@ def measure_proofs(scale: Scale, say: Say) -> dict[str, Any]:
 
 def _grow(folder: Path, scale: Scale, say: Say) -> Iterator[_Chain]:
     deployment = make_deployment(folder / "deployment", Plan.standard(2))
-    elements = 0
+    key, elements = KeyPair.generate(), 0
     for length in scale.lengths:
         records: Sequence[bytes] = ()
-        with Grower(deployment, _EDGE) as grower:
+        with Grower(deployment, _EDGE, key) as grower:
             if not elements:
-                # What set-up and enrolment wrote gets an anchor of its own: it is no part of the ranges.
+                # What set-up and enrolment write gets an anchor of its own: every proof, whatever the chain's
+                # length, then needs a membership there and one in the newest range.
+                grower.enrol()
                 grower.interlock()
             while not records or elements < length:
                 records = grower.fill(max(1, scale.anchor_range - INTERLOCK_ELEMENTS - 1), scale.batch)
