@@ -99,7 +99,9 @@ class _Runner:
         try:
             while not self._confirmed:
                 try:
-                    connections = await mesh.connect(party.patience)
+                    # With the result in hand this party waits only to hand it to others.
+                    patience = party.patience if self._result is None else min(party.patience, _LINGER)
+                    connections = await mesh.connect(patience)
                 except CeremonyFailed:
                     if self._result is not None:
                         break  # the result is complete; who stayed away can be given the modulus file
@@ -127,6 +129,8 @@ class _Runner:
                     raise _Lost(f"{self._party.roster.name(min(again))} calls anew")
                 sender, message = await self._next(session)
                 if message is None:
+                    if self._result is not None and sender not in session.waiting_for():
+                        continue  # it has said that it is done, and is gone
                     raise _Lost(f"lost {self._party.roster.name(sender)}")
                 await self._carry_out(session.receive(sender, message), connections)
         except _Lost as loss:

@@ -1,0 +1,186 @@
+"""Ceremonies among real processes over mutual TLS: finished, killed, refused, deviating."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from accumulator.ceremony import Kind, Session
+from edgeproof.ceremony import runner
+from edgeproof.ceremony.files import load_modulus, verify_transcript
+from edgeproof.ceremony.local import make_local, run_local
+from edgeproof.ceremony.mesh import Mesh
+from edgeproof.ceremony.runner import ABORT_FILE, Party, run_party
+from edgeproof.errors import CeremonyFailed
+
+PATIENCE = 20.0
+
+
+def in_threads(out: Path, roster, sessions=None, patience=PATIENCE):
+    """Every party in a thread of this process; returns what each answered or raised."""
+    answers: dict[int, object] = {}
+
+    def one(number: int) -> None:
+        folder = out / f"party-{number}"
+        try:
+            answers[number] = run_party(
+                Party(roster, folder / "identity", folder, patience, lambda line: None)
+            )
+        except CeremonyFailed as error:
+            answers[number] = error
+
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(1, len(roster.parties) + 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def test_parties_over_tls_make_one_modulus_and_a_transcript_that_verifies(tmp_path: Path) -> None:
+    roster = make_local(tmp_path, 3, 512, 64)
+    answers = in_threads(tmp_path, roster)
+    moduli = {answer.modulus for answer in answers.values()}  # type: ignore[union-attr]
+    assert len(moduli) == 1
+    for number in (1, 2, 3):
+        verified = verify_transcript(tmp_path / f"party-{number}" / "transcript.bin")
+        assert verified.modulus == load_modulus(tmp_path / f"party-{number}" / "modulus.json")
+
+
+def test_a_party_whose_shares_are_inconsistent_is_named_in_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ceremony_parties import Deviating
+
+    def change(kind, number, index, recipient, body):
+        wrong = kind is Kind.PRODUCT and recipient == 1
+        return body[:-1] + bytes([body[-1] ^ 1]) if wrong else body
+
+    def choose(me, history, sign, randomness):
+        if me != 2:
+            return Session(me, history, sign, randomness)
+        session = Deviating(me, history, sign, randomness)
+        session.change = change
+        return session
+
+    monkeypatch.setattr(runner, "Session", choose)
+    monkeypatch.setattr(runner, "_LINGER", 0.5)
+    roster = make_local(tmp_path, 3, 512, 16)
+    answers = in_threads(tmp_path, roster)
+    assert all(isinstance(answer, CeremonyFailed) for answer in answers.values())
+    report = json.loads((tmp_path / "party-1" / ABORT_FILE).read_text())
+    assert (report["party"], report["name"]) == (2, "party-2")
+    assert "shares" in report["reason"]
+    assert report["evidence"]
+    assert not (tmp_path / "party-1" / "modulus.json").exists()
+
+
+def test_a_party_that_stays_away_is_named(tmp_path: Path) -> None:
+    roster = make_local(tmp_path, 3, 512, 64)
+    folder = tmp_path / "party-1"
+    with pytest.raises(CeremonyFailed, match=r"party-2 \(party 2\), party-3 \(party 3\)"):
+        run_party(Party(roster, folder / "identity", folder, 1.0, lambda line: None))
+    with pytest.raises(CeremonyFailed, match=r"party-1 \(party 1\)"):
+        run_party(
+            Party(roster, tmp_path / "party-2" / "identity", tmp_path / "party-2", 1.0, lambda line: None)
+        )
+
+
+def test_a_stranger_gets_no_connection(tmp_path: Path) -> None:
+    """Another authority's certificate, and none at all, are refused by TLS; an old TLS too."""
+    import ssl
+
+    roster = make_local(tmp_path / "a", 3, 512, 64)
+    make_local(tmp_path / "b", 3, 512, 64)
+
+    def context(identity: Path | None, version: ssl.TLSVersion) -> ssl.SSLContext:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+        made.maximum_version = version
+        if identity is not None:
+            made.load_cert_chain(identity / "cert.pem", identity / "key.pem")
+        return made
+
+    async def attempt(identity: Path | None, version: ssl.TLSVersion) -> bool:
+        mesh = Mesh(roster, 1, tmp_path / "a" / "party-1" / "identity")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        await mesh.listen("127.0.0.1", port)
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context(identity, version))
+            await asyncio.sleep(0.1)
+            writer.close()
+        except (ssl.SSLError, OSError):
+            pass
+        await asyncio.sleep(0.05)
+        taken = bool(mesh.called_anew())
+        mesh.close()
+        return taken
+
+    own = tmp_path / "a" / "party-2" / "identity"
+    assert asyncio.run(attempt(own, ssl.TLSVersion.TLSv1_3))
+    assert not asyncio.run(attempt(own, ssl.TLSVersion.TLSv1_2))
+    assert not asyncio.run(attempt(tmp_path / "b" / "party-2" / "identity", ssl.TLSVersion.TLSv1_3))
+    assert not asyncio.run(attempt(None, ssl.TLSVersion.TLSv1_3))
+    # The lower number is called, it does not call.
+    assert not asyncio.run(attempt(tmp_path / "a" / "party-1" / "identity", ssl.TLSVersion.TLSv1_3))
+
+
+def test_a_killed_party_is_started_again_and_the_ceremony_finishes(tmp_path: Path) -> None:
+    make_local(tmp_path, 3, 512, 32)
+    lines: list[str] = []
+    killed = threading.Event()
+    now: list[subprocess.Popen[str]] = []
+
+    def report(line: str) -> None:
+        lines.append(line)
+        if line.startswith("batch 1: promise") and not killed.is_set():
+            killed.set()
+            os.kill(now[1].pid, signal.SIGKILL)
+
+    def started(processes) -> None:
+        now[:] = processes
+
+    result = run_local(tmp_path, 3, PATIENCE, report, started)
+    assert killed.is_set()
+    assert any("starting it again" in line for line in lines)
+    assert any("connecting anew" in line for line in lines)
+    for number in (1, 2, 3):
+        verified = verify_transcript(tmp_path / f"party-{number}" / "transcript.bin")
+        assert verified.modulus == result
+
+
+def test_the_command_runs_verifies_and_shows(tmp_path: Path) -> None:
+    def edgeproof(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "edgeproof", "ceremony", *arguments],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    made = edgeproof("run", str(tmp_path / "c"), "--bits", "512", "--batch", "256")
+    assert made.returncode == 0, made.stdout + made.stderr
+    transcript = tmp_path / "c" / "party-3" / "transcript.bin"
+    modulus = tmp_path / "c" / "modulus.json"
+    verified = edgeproof(
+        "verify", str(transcript), "--modulus", str(modulus), "--roster", str(tmp_path / "c" / "roster.json")
+    )
+    assert verified.returncode == 0, verified.stderr
+    assert "verified: 3 parties signed 512 bits" in verified.stdout
+    shown = edgeproof("show", str(modulus))
+    assert "1 learn nothing, 2 can factor it" in shown.stdout
+    raw = transcript.read_bytes()
+    transcript.write_bytes(raw[:-500] + bytes([raw[-500] ^ 1]) + raw[-499:])
+    refused = edgeproof("verify", str(transcript))
+    assert refused.returncode == 1
+    assert "Traceback" not in refused.stderr
