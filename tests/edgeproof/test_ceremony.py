@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -162,25 +161,52 @@ def test_a_killed_party_is_started_again_and_the_ceremony_finishes(tmp_path: Pat
 
 
 def test_the_command_runs_verifies_and_shows(tmp_path: Path) -> None:
-    def edgeproof(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "edgeproof", "ceremony", *arguments],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+    from typer.testing import CliRunner
+
+    from edgeproof.cli import app
+
+    def edgeproof(*arguments: str):
+        return CliRunner().invoke(app, ["ceremony", *arguments])
 
     made = edgeproof("run", str(tmp_path / "c"), "--bits", "512", "--batch", "256")
-    assert made.returncode == 0, made.stdout + made.stderr
+    assert made.exit_code == 0, made.output
     transcript = tmp_path / "c" / "party-3" / "transcript.bin"
     modulus = tmp_path / "c" / "modulus.json"
     verified = edgeproof(
         "verify", str(transcript), "--modulus", str(modulus), "--roster", str(tmp_path / "c" / "roster.json")
     )
-    assert verified.returncode == 0, verified.stderr
-    assert "verified: 3 parties signed 512 bits" in verified.stdout
+    assert verified.exit_code == 0, verified.output
+    assert "verified: 3 parties signed 512 bits" in verified.output
     shown = edgeproof("show", str(modulus))
-    assert "1 learn nothing, 2 can factor it" in shown.stdout
+    assert "1 learn nothing, 2 can factor it" in shown.output
     raw = transcript.read_bytes()
     transcript.write_bytes(raw[:-500] + bytes([raw[-500] ^ 1]) + raw[-499:])
     refused = edgeproof("verify", str(transcript))
-    assert refused.returncode == 1
-    assert "Traceback" not in refused.stderr
+    assert isinstance(refused.exception, CeremonyFailed)
+
+
+def test_a_roster_is_made_from_certificates(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from edgeproof.ceremony.roster import Roster
+    from edgeproof.cli import app
+
+    make_local(tmp_path, 3, 512)
+    seats = [
+        f"host-{number}:70{number}0={tmp_path / f'party-{number}' / 'identity' / 'cert.pem'}"
+        for number in (1, 2, 3)
+    ]
+
+    def init(*parties: str):
+        options = [part for party in parties for part in ("--party", party)]
+        return CliRunner().invoke(app, ["ceremony", "init", str(tmp_path / "new.json"), *options])
+
+    assert init(*seats).exit_code == 0
+    roster = Roster.load(tmp_path / "new.json")
+    assert [(seat.name, seat.host, seat.port) for seat in roster.parties] == [
+        ("party-1", "host-1", 7010), ("party-2", "host-2", 7020), ("party-3", "host-3", 7030),
+    ]  # fmt: skip
+    assert roster.bits == 2048
+    assert init(*seats).exit_code == 2  # never overwritten
+    assert init(*seats[:2], "nonsense").exit_code == 2
+    assert isinstance(init(*seats[:2]).exception, CeremonyFailed)
