@@ -7,11 +7,14 @@ are then whole. The parts are made in the worker, after the fork: no SQLite or g
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import json
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
+from flask import Response
 from flask_openapi.openapi import OpenAPI
 from gunicorn import util
 from gunicorn.app.base import BaseApplication
@@ -19,8 +22,10 @@ from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseExc
 from gunicorn.workers.gthread import ThreadWorker
 
 from gateway.app import create_app, runtime_of
+from gateway.connections import Connection, Patience, SlowRequest
 from gateway.problems import MEDIA_TYPE, Problem
 from gateway.services import Services
+from gateway.web import problem_response
 
 __all__ = ["serve"]
 
@@ -30,7 +35,52 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn carries no types
 
     And leaves when its master was killed: gunicorn's own would keep the port, and every connection whose
     client goes on sending, until its grace is over; the next master gives up before that.
+
+    And lets no peer hold all its threads: a request has to arrive in time (``gateway.connections``), and one
+    address has at most three quarters of the threads; what it sends beyond that waits for its own others.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._share = max(1, self.cfg.threads * 3 // 4)
+        self._busy: Counter[str] = Counter()
+        """Requests under way by the peer's host. This and the next are the event loop's own."""
+        self._held: dict[str, deque[Connection]] = {}
+        """Connections with something to read, whose host has its share of threads."""
+
+    def accept(self, listener: Any) -> None:
+        try:
+            client, address = listener.accept()
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
+                raise
+            return
+        self.nr_conns += 1
+        connection = Connection(self.cfg, client, address, listener.getsockname(), self.app.patience)
+        self.enqueue_req(connection)
+
+    def enqueue_req(self, conn: Connection) -> None:
+        if self._busy[conn.peer] >= self._share:
+            self._held.setdefault(conn.peer, deque()).append(conn)
+            return
+        self._busy[conn.peer] += 1
+        super().enqueue_req(conn)
+
+    def finish_request(self, conn: Connection, fs: Any) -> None:
+        self._busy[conn.peer] -= 1
+        if not self._busy[conn.peer]:
+            del self._busy[conn.peer]
+        if (held := self._held.get(conn.peer)) is not None:
+            self.enqueue_req(held.popleft())
+            if not held:
+                del self._held[conn.peer]
+        super().finish_request(conn, fs)
+
+    def handle(self, conn: Connection) -> Any:
+        result = super().handle(conn)
+        if result is False:
+            conn.linger()
+        return result
 
     def is_parent_alive(self) -> bool:
         if super().is_parent_alive():
@@ -45,8 +95,8 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn carries no types
         if not isinstance(exc, ParseException):
             super().handle_error(req, client, addr, exc)
             return
-        status = {LimitRequestLine: 414, LimitRequestHeaders: 431}.get(type(exc), 400)
-        problem = Problem("bad-request", f"not an HTTP request: {exc}"[:200], status=status)
+        problem = _unreadable(exc)
+        status = problem.status
         body = (json.dumps(problem.to_json()) + "\n").encode()
         head = (
             f"HTTP/1.1 {status} {http.client.responses[status]}\r\nConnection: close\r\n"
@@ -57,10 +107,28 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn carries no types
             util.write_nonblock(client, head.encode("ascii") + body)
 
 
+def _unreadable(error: ParseException) -> Problem:
+    """What a request that is not HTTP, or not in time, is to the client."""
+    if isinstance(error, SlowRequest):
+        return Problem("bad-request", str(error), status=408)
+    status = {LimitRequestLine: 414, LimitRequestHeaders: 431}.get(type(error), 400)
+    return Problem("bad-request", f"not an HTTP request: {error}"[:200], status=status)
+
+
+def _refuse_body(error: ParseException) -> Response:
+    # Raised while a view reads. gunicorn closes the connection: where the next request begins is not known.
+    return problem_response(_unreadable(error))
+
+
 class _Application(BaseApplication):  # type: ignore[misc]  # gunicorn carries no types
     def __init__(
-        self, factory: Callable[[], Services], settings: dict[str, Any], close: Callable[[Services], None]
+        self,
+        factory: Callable[[], Services],
+        settings: dict[str, Any],
+        close: Callable[[Services], None],
+        patience: Patience,
     ) -> None:
+        self.patience = patience
         self._factory = factory
         self._settings = settings
         self._close = close
@@ -75,6 +143,7 @@ class _Application(BaseApplication):  # type: ignore[misc]  # gunicorn carries n
     def load(self) -> OpenAPI:
         services = self._factory()
         app = create_app(services)
+        app.register_error_handler(ParseException, _refuse_body)
         self._running = (services, app)
         return app
 
@@ -96,6 +165,7 @@ def serve(
     grace: int = 30,
     certificate: str | None = None,
     key: str | None = None,
+    patience: Patience | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then answer what is under way, drain the queue, and return by exit.
 
@@ -108,6 +178,7 @@ def serve(
         grace: seconds for requests under way after SIGTERM.
         certificate: PEM file, for TLS.
         key: PEM file, for TLS.
+        patience: how long a request may take to arrive.
     """
 
     def ready(server: Any) -> None:
@@ -132,4 +203,4 @@ def serve(
         "certfile": certificate,
         "keyfile": key,
     }
-    _Application(factory, settings, close).run()
+    _Application(factory, settings, close, patience or Patience()).run()

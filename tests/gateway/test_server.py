@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import pytest
 from gateway_process import open_ledger, prepare
@@ -36,11 +37,18 @@ class Served:
     port: int = 0
     process: subprocess.Popen[str] | None = None
 
-    def start(self, kill: str = "") -> None:
+    def start(self, kill: str = "", *patience: float) -> None:
+        script = str(SUPPORT / "gateway_process.py")
+        with (self.folder / "stderr").open("wb") as errors:
+            self._start(
+                [sys.executable, script, str(self.folder), str(self.port), kill, *map(str, patience)], errors
+            )
+
+    def _start(self, command: list[str], errors: IO[bytes]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(SUPPORT / "gateway_process.py"), str(self.folder), str(self.port), kill],
+            command,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=errors,
             text=True,
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SUPPORT), *filter(None, sys.path)])},
@@ -228,3 +236,86 @@ def test_what_is_no_http_is_answered_with_a_problem(served: Served) -> None:
         assert b"application/problem+json" in head
         assert json.loads(body)["status"] == status
     assert served.stop() == 0
+
+
+def connect(served: Served, sent: bytes) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", served.port), timeout=15)
+    connection.sendall(sent)
+    return connection
+
+
+def answered(connection: socket.socket) -> tuple[int, dict[str, object]]:
+    """Status and problem of the one answer before the gateway closes."""
+    received = b""
+    while part := connection.recv(65536):
+        received += part
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b"application/problem+json" in head
+    return int(head.split()[1]), json.loads(body)
+
+
+HEAD = b"POST /v1/devices HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+SLOW = {
+    "head": b"GET /livez HTT",
+    "body": HEAD + b"Content-Length: 100\r\n\r\n{}",
+    "chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\n40\r\n{}",
+    "chunk-size": HEAD + b"Transfer-Encoding: chunked\r\n\r\n4",
+}
+
+
+@pytest.mark.parametrize("sent", SLOW.values(), ids=SLOW)
+def test_a_request_that_stops_is_answered_and_let_go(served: Served, sent: bytes) -> None:
+    served.start("", 0.3, 60)
+    with connect(served, sent) as connection:
+        status, problem = answered(connection)
+    assert (status, problem["type"]) == (408, "urn:edgeproof:problem:bad-request")
+    assert "stopped" in str(problem["detail"])
+    assert "Traceback" not in (served.folder / "stderr").read_text()
+
+
+def test_a_request_that_drips_for_ever_is_let_go_too(served: Served) -> None:
+    served.start("", 5, 1)
+    with connect(served, SLOW["body"]) as connection:
+        connection.settimeout(0.05)
+        for _ in range(97):
+            connection.sendall(b" ")
+            with contextlib.suppress(TimeoutError):
+                assert connection.recv(1, socket.MSG_PEEK)
+                break
+        else:
+            pytest.fail("a dripping request was waited for")
+        connection.settimeout(15)
+        status, problem = answered(connection)
+    assert status == 408
+    assert "longer than 1 s" in str(problem["detail"])
+
+
+def test_slow_requests_of_one_address_leave_threads_to_others(served: Served) -> None:
+    """Forty stalled requests from one address against 32 threads: another address is served meanwhile."""
+    served.start("", 60, 60)
+    with contextlib.ExitStack() as stalled:
+        for _ in range(40):
+            stalled.enter_context(connect(served, SLOW["body"]))
+        other = socket.create_connection(("127.0.0.1", served.port), 10, source_address=("127.0.0.2", 0))
+        with other:
+            other.sendall(b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert other.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_stalled_requests_come_free_together(served: Served) -> None:
+    """Their peers never close: closing one must not make the others wait."""
+    served.start("", 0.5, 60)
+    with contextlib.ExitStack() as stalled:
+        for _ in range(64):
+            stalled.enter_context(connect(served, SLOW["body"]))
+        with connect(served, b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n") as honest:
+            assert honest.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("body", [b"zz\r\nabc\r\n0\r\n\r\n", b"3\r\nabcdef\r\n0\r\n\r\n", b"\r\n\r\n"])
+def test_a_malformed_chunk_is_the_clients_fault(served: Served, body: bytes) -> None:
+    served.start()
+    with connect(served, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + body) as connection:
+        status, problem = answered(connection)
+    assert (status, problem["type"]) == (400, "urn:edgeproof:problem:bad-request")
+    assert "Traceback" not in (served.folder / "stderr").read_text()

@@ -1,9 +1,10 @@
 """A gateway in a process of its own, over files that outlive it.
 
-``python gateway_process.py FOLDER PORT [KILL]``
+``python gateway_process.py FOLDER PORT [KILL [SILENCE WHOLE]]``
 
 ``KILL`` is ``before:N`` or ``after:N``: the worker kills itself (SIGKILL) at its N-th recording transaction,
-before the chain has it (but after the store) or right after. Prints the port when it listens.
+before the chain has it (but after the store) or right after. ``SILENCE`` and ``WHOLE`` are seconds that the
+gateway waits for a request (``Patience``). Prints the port when it listens.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from gateway_site import CHAIN, CountingLedger
 
 from chaincode.api import SubmitBatch
+from gateway.connections import Patience
 from gateway.server import serve
 from gateway.services import Services
 from identity import Role, Signer
@@ -47,7 +49,7 @@ def prepare(folder: Path) -> None:
     site.close()
 
 
-def main(folder: Path, port: int, kill: str) -> None:
+def main(folder: Path, port: int, kill: str, patience: Patience) -> None:
     when, _, count = kill.partition(":")
 
     def factory() -> Services:
@@ -68,8 +70,10 @@ def main(folder: Path, port: int, kill: str) -> None:
         announce=lambda host, number: print(number, flush=True),
         threads=32,
         grace=10,
+        patience=patience,
     )
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "")
+    times = [float(argument) for argument in sys.argv[4:6]]
+    main(Path(sys.argv[1]), int(sys.argv[2]), "".join(sys.argv[3:4]), Patience(*times))
