@@ -40,6 +40,7 @@ _log = logging.getLogger(__name__)
 _ENVELOPE_BYTES: Final = len('{"readings":[]}')
 _PACK_BYTES: Final = 64 * 1024 * 1024  # of readings in one pack: bounds what a batch holds in memory
 _REMEMBERED_NONCES: Final = 65536
+_REMEMBERED_KEYS: Final = 65536
 _RETRY_SECONDS: Final = 1
 # Refusals that say that the directory's memory of a device is out of date.
 _DEVICE_CHANGED: Final = frozenset(
@@ -121,6 +122,9 @@ class Ingest:
         """(device, nonce) of every reading between queue and answer."""
         self._key_slots: dict[tuple[str, str], bytes] = {}
         """(device, idempotency key) likewise, to the record."""
+        self._recent_keys: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        """Keys of readings that lately were, or may have been, recorded, to the record: a request that asked
+        the key book before the key was written down learns of it here."""
         self._recent: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         """Nonces recorded lately: most replays are answered from here, without the chain."""
         self._thread: threading.Thread | None = None
@@ -213,10 +217,20 @@ class Ingest:
                 if not isinstance(again, Candidate):
                     return again
             return Refusal("replayed-nonce", f"the nonce was used for record {record.hex()}", field="nonce")
-        if use is not None and (use.device, use.key) in self._key_slots:
-            return Refusal(
-                "idempotency-key-reused", "a reading with this key is being recorded", field="Idempotency-Key"
-            )
+        if use is not None:
+            if (use.device, use.key) in self._key_slots:
+                return Refusal(
+                    "idempotency-key-reused",
+                    "a reading with this key is being recorded",
+                    field="Idempotency-Key",
+                )
+            settled = self._recent_keys.get((use.device, use.key))
+            if settled is not None and settled != use.record:
+                return Refusal(
+                    "idempotency-key-reused",
+                    f"the key stands for record {settled.hex()}",
+                    field="Idempotency-Key",
+                )
         if self._closing:
             return Refusal("draining", "the gateway is shutting down", retry_after=_RETRY_SECONDS)
         size = len(candidate.submission.data)
@@ -380,6 +394,10 @@ class Ingest:
                 self._slots.pop(item.slot, None)
                 if (use := item.key_use) is not None:
                     self._key_slots.pop((use.device, use.key), None)
+                    if isinstance(answer, Recorded) or answer.problem.slug == "outcome-unknown":
+                        self._recent_keys[use.device, use.key] = use.record
+                        if len(self._recent_keys) > _REMEMBERED_KEYS:
+                            self._recent_keys.popitem(last=False)
                 if isinstance(answer, Recorded):
                     self._recent[item.slot] = answer.record
                     if len(self._recent) > _REMEMBERED_NONCES:

@@ -437,6 +437,47 @@ def test_the_same_reading_twice_at_once_is_recorded_once(bench: Bench) -> None:
         assert refused[0].problem.slug == wanted
 
 
+def test_a_key_settled_between_check_and_queue_is_not_used_twice(bench: Bench) -> None:
+    """The second asks the key book before the first is in it, and comes to the queue after its answer."""
+    checked, go = threading.Event(), threading.Event()
+    admit = bench.ingest._admission.admit
+
+    def overtaken(submission: Submission) -> Any:
+        admitted = admit(submission)
+        if submission.data == b"second":
+            checked.set()
+            assert go.wait(5)
+        return admitted
+
+    bench.ingest._admission.admit = overtaken
+    second = bench.later(bench.sign(b"second", key="k"))
+    assert checked.wait(5)
+    first = bench.ingest.submit(bench.sign(b"first", key="k"))
+    go.set()
+    bench.join()
+    (answer,) = second
+    assert isinstance(answer, Refusal)
+    assert (answer.problem.slug, answer.problem.status) == ("idempotency-key-reused", 422)
+    assert first.record.hex() in answer.problem.detail
+    assert len(bench.ledger.batches) == 1
+
+
+def test_a_key_of_unknown_outcome_is_kept_for_its_reading(bench: Bench) -> None:
+    submission = bench.sign(b"x", key="k")
+    bench.ledger.fail = UnknownOutcome("timeout", transaction="ab" * 32)
+    assert slug(bench, submission) == "outcome-unknown"
+    bench.ledger.fail = None
+    assert slug(bench, bench.sign(b"y", key="k")) == "idempotency-key-reused"
+    assert bench.ingest.submit(submission).count == 1
+
+
+def test_settled_keys_are_remembered_within_a_bound(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.ingest._REMEMBERED_KEYS", 3)
+    for number in range(5):
+        bench.ingest.submit(bench.sign(b"%d" % number, key=f"k{number}"))
+    assert [key for _, key in bench.ingest._recent_keys] == ["k2", "k3", "k4"]
+
+
 def test_twins_in_one_batch(bench: Bench) -> None:
     keyed = bench.sign(b"x", key="k")
     bare = bench.sign(b"y")
