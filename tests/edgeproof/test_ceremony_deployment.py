@@ -1,6 +1,6 @@
 """A deployment whose chains use a ceremony's modulus.
 
-`tests/vectors/ceremony_modulus.json` was made by `edgeproof ceremony run --bits 2048`; nobody kept the factors.
+`tests/vectors/ceremony_modulus.json` was made by `edgeproof ceremony run --bits 2048`; no factors were kept.
 """
 
 from __future__ import annotations
