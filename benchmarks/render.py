@@ -40,7 +40,7 @@ def _measured(result: Mapping[str, Any]) -> str:
     machine, scale = result["machine"], result["scale"]
     load = machine["load_average"]
     busy = (
-        f"**The machine was busy with other work (load {load} at the start): figures are too low.**"
+        f"**The machine was busy with other work (load {load} at the start): a quiet one is faster.**"
         if load > machine["cores"] / 2
         else f"Load at the start: {load}."
     )
@@ -70,6 +70,8 @@ def _size(count: int) -> str:
 
 
 def _ms(value: float) -> str:
+    if value < 0.001:
+        return "< 0.001"
     return f"{value:.3f}" if value < 1 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 

@@ -73,7 +73,8 @@ def test_proofs() -> None:
         assert 0 < row["prove_warm_ms"] < row["prove_cold_ms"]
     short, long = result["lengths"]
     assert SCALE.lengths[0] <= short["elements"] < long["elements"]
-    assert short["anchor_range"] == long["anchor_range"]
+    # A signature of the round before may come before a cut or after it.
+    assert abs(short["anchor_range"] - long["anchor_range"]) <= 2
     many = result["memberships"]
     assert many["count"] == SCALE.memberships
     assert 0 < many["aggregate_ms"] < many["one_by_one_ms"]
@@ -98,7 +99,7 @@ def made_up() -> dict[str, Any]:
             "paper_ms": 100.0,
             "rows": [
                 {"range": 10, "element_and_tree": 0.01, "hash_to_prime": 0.2, "accumulate": 0.3}
-                | {"signature": 0.005, "total": 0.515, "append_only_prove": 5.0, "append_only_verify": 1.0}
+                | {"signature": 0.0004, "total": 0.5104, "append_only_prove": 5.0, "append_only_verify": 1.0}
             ],
         },
     }
@@ -108,7 +109,7 @@ def test_the_page_shows_the_files_figures_and_nothing_of_missing_files() -> None
     page = render(made_up())
     assert "| 8 KiB | 123 | 0.10 | 0.20 | 0.30 | 0.40 | 0.50 | 173 | 0.41 | 0.70 |" in page
     assert "| 8 KiB | 50 % | 62 | 123 |" in page
-    assert "| 10 | 0.010 | 0.200 | 0.300 | 0.005 | **0.515** | 100 | 5.0 | 1.0 |" in page
+    assert "| 10 | 0.010 | 0.200 | 0.300 | < 0.001 | **0.510** | 100 | 5.0 | 1.0 |" in page
     assert "## Readings through REST" not in page
     assert "failed" not in page
     assert "busy" not in page
