@@ -413,6 +413,7 @@ def render(result: dict[str, Any]) -> str:
         "",
         "With a worker process for each processor, wall milliseconds: "
         + ", ".join(f"`{name}` {_figure(ms)}" for name, ms in result["wall_ms"].items())
+        + " (they mean little where the load average above says that something else ran too)"
         + ". Building the generator's table once, CPU milliseconds: "
         + ", ".join(f"for {size} elements {_figure(ms)}" for size, ms in result["table_build_ms"].items())
         + ".",
@@ -422,7 +423,8 @@ def render(result: dict[str, Any]) -> str:
         lines += [
             "Other implementations were built by whoever ran this and timed in the same run, round by round: "
             "one thread, elements hashed beforehand but for `verify_batch_100`, which hashes; all witnesses "
-            "of the larger range once.",
+            "of the larger range once. Their `accumulate` and `witness` include the product of the primes as they "
+            "form it.",
             "",
         ]
     return "\n".join(lines)
