@@ -423,8 +423,8 @@ def render(result: dict[str, Any]) -> str:
         lines += [
             "Other implementations were built by whoever ran this and timed in the same run, round by round: "
             "one thread, elements hashed beforehand but for `verify_batch_100`, which hashes; all witnesses "
-            "of the larger range once. Their `accumulate` and `witness` include the product of the primes as they "
-            "form it.",
+            "of the larger range once. Their `accumulate` and `witness` include the product of the primes as "
+            "they form it.",
             "",
         ]
     return "\n".join(lines)
