@@ -33,7 +33,10 @@ AgeOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 DeploymentOption = Annotated[
-    Path | None, typer.Option("--deployment", help="Deployment folder (default: as configured).")
+    Path | None,
+    typer.Option(
+        "--deployment", help="Deployment folder (default: EDGEPROOF_DEPLOYMENT or build/deployment)."
+    ),
 ]
 HolderOption = Annotated[
     str | None, typer.Option("--holder", help="Chain whose block shall show that main's anchors are held.")

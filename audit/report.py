@@ -91,12 +91,18 @@ def describe(result: Verified) -> str:
             f" signed by the {facts.signed_by}, claimed time {_time(facts.created)}"
         )
     assert isinstance(facts, LineageFacts)
-    what = "version" if result.kind == "model" else "round"
+    what, rounds = (
+        ("version", f"{_some(facts.rounds, 'round')}, ") if result.kind == "model" else ("round", "")
+    )
     return (
-        f"{what} {facts.version} of run {facts.run}: {facts.rounds} rounds, {facts.steps} steps,"
-        f" {facts.records} records, weights {facts.result[:16]}…,"
+        f"{what} {facts.version} of run {facts.run}: {rounds}{_some(facts.steps, 'step')},"
+        f" {_some(facts.records, 'record')}, weights {facts.result[:16]}…,"
         f" agreed by {len(facts.organisations)} organisations"
     )
+
+
+def _some(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def spot_checked(check: SpotCheck, false_steps: int) -> Outcome:
@@ -133,7 +139,8 @@ def spot_checked(check: SpotCheck, false_steps: int) -> Outcome:
     )
     line = (
         f"{len(check.drawn)} of {check.population} steps recomputed: {counts};"
-        f" {assumed} false would have been met with probability {odds} ({float(odds):.4f})"
+        f" {_some(assumed, 'false step')} among the {check.population} would have been found"
+        f" with probability {odds} ({float(odds):.4f})"
     )
     if not check.failures:
         return Outcome(ExitCode.VERIFIED, line, fields)

@@ -19,7 +19,8 @@ def _group() -> None:
 def export(
     output: Annotated[Path, typer.Argument(help="File to write, for example trust.json.")],
     deployment: Annotated[
-        Path | None, typer.Option(help="Deployment folder (default: EDGEPROOF_DEPLOYMENT).")
+        Path | None,
+        typer.Option(help="Deployment folder (default: EDGEPROOF_DEPLOYMENT or build/deployment)."),
     ] = None,
 ) -> None:
     """Write the trust root of a deployment: genesis, configuration, rosters, parameters, checkpoints.
