@@ -75,7 +75,10 @@ def _root(
 
 
 def main() -> None:
-    """Run the command; an expected fault ends with one line and exit code 1, never a traceback."""
+    """Run the command; an expected fault ends with one line and exit code 1, never a traceback.
+
+    A file that cannot be used is expected too; ``--log-level DEBUG`` shows where it was met.
+    """
     try:
         app(prog_name="edgeproof")
     except BrokenPipeError:
@@ -83,6 +86,11 @@ def main() -> None:
     except Exception as error:
         # Told by where the class stands: importing every room's errors would slow down each start.
         if type(error).__module__.partition(".")[0] not in _ROOMS:
-            raise
+            if not isinstance(error, OSError) or error.filename is None:
+                raise
+            # A file or folder that somebody named, or a disk: its name and the system's own words say all.
+            logging.getLogger(__name__).debug("%s", error, exc_info=True)
+            print(f"edgeproof: {error.filename}: {error.strerror}", file=sys.stderr)
+            sys.exit(1)
         print(f"edgeproof: {error}", file=sys.stderr)
         sys.exit(1)

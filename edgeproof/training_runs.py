@@ -12,7 +12,22 @@ from ledger.port import Ledger, evaluate_typed
 from training.recipe import default_recipe
 from training.setup import create_run, plan_run
 
-__all__ = ["accepted_steps", "accepted_versions", "start_run"]
+__all__ = ["accepted_steps", "accepted_versions", "find_run", "start_run"]
+
+
+def find_run(parts: Parts, name: str) -> Run | None:
+    """The run of that name, or None where main knows none.
+
+    Raises:
+        LedgerError: main does not answer, or the name is none.
+    """
+    try:
+        run: Run = evaluate_typed(parts.readers[parts.deployment.plan.main.chain], GetRun(run=name))
+    except ContractRefused as error:
+        if error.code != "not-found":
+            raise
+        return None
+    return run
 
 
 def start_run(
@@ -33,15 +48,11 @@ def start_run(
         InvalidRecipe: this code cannot follow it.
         LedgerError: main does not take it.
     """
+    existing = find_run(parts, name)
+    if existing is not None:
+        return existing
     plan = parts.deployment.plan
     main = parts.ledger(plan.main.chain, plan.main.operator, Role.AGGREGATOR)
-    try:
-        existing: Run = evaluate_typed(main, GetRun(run=name))
-    except ContractRefused as error:
-        if error.code != "not-found":
-            raise
-    else:
-        return existing
     recipe = default_recipe(model, seed=seed)
     if epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=epochs)

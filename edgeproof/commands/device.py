@@ -27,7 +27,15 @@ app = typer.Typer(
     Exit codes: 0 done, 1 refused, 2 usage, 3 no answer.""",
 )
 
-Url = Annotated[str, typer.Option(help="The gateway, for example http://127.0.0.1:8440.")]
+
+def _is_url(value: str) -> str:
+    # Otherwise the client would try such an address again and again, as if the gateway were busy.
+    if not value.startswith(("http://", "https://")):
+        raise typer.BadParameter(f"{value!r} does not begin with http:// or https://")
+    return value
+
+
+Url = Annotated[str, typer.Option(help="The gateway, for example http://127.0.0.1:8440.", callback=_is_url)]
 Chain = Annotated[str, typer.Option(help="Chain id of the edge, for example edge-a.")]
 Name = Annotated[str, typer.Option(help="Name of the device.")]
 Key = Annotated[Path, typer.Option(help="The device's private key (PEM).")]
@@ -158,7 +166,9 @@ def _answer(act: Callable[[], dict[str, Any]], as_json: bool) -> None:
         )
     except ClientError as error:
         _end(3, {"message": str(error), "http_status": None}, as_json)
-    except (IdentityError, ProtocolError, OSError) as error:
+    except OSError as error:
+        _end(2, {"message": f"cannot read {error.filename}: {error.strerror}", "http_status": None}, as_json)
+    except (IdentityError, ProtocolError) as error:
         _end(2, {"message": str(error), "http_status": None}, as_json)
     _end(0, document, as_json)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -28,9 +30,19 @@ def run(
     from edgeproof.fleet import service_specs, training_specs
     from edgeproof.processes import stop_on_signals
     from edgeproof.supervisor import Supervisor
+    from edgeproof.training_runs import find_run
+    from edgeproof.wiring import Parts
 
     opened = Deployment(deployment or Settings.from_environment().deployment)
     ports = {edge.chain: port + number for number, edge in enumerate(opened.plan.edges)}
+    _check_free(ports)
+    if training:
+        with Parts(opened, "run") as parts:
+            if find_run(parts, training) is None:
+                typer.echo(
+                    f"There is no run {training} yet; its peers wait until "
+                    f"`edgeproof train {training} --deployment {opened.root}` creates it."
+                )
     stop = stop_on_signals()
     with Supervisor(opened.state_path("logs")) as supervisor:
         for spec in service_specs(opened, ports):
@@ -38,9 +50,33 @@ def run(
         if training:
             for spec in training_specs(opened, training):
                 supervisor.start(spec)
-        for edge, number in ports.items():
-            typer.echo(f"{edge}: http://127.0.0.1:{number}  (OpenAPI at /openapi.json)")
-        typer.echo(f"Logs in {opened.state_path('logs')}. Ctrl-C ends everything.")
-        while not stop.wait(1.0):
+        typer.echo(f"Starting; logs in {opened.state_path('logs')}. Ctrl-C ends everything.")
+        silent = dict(ports)
+        while not stop.wait(0.2 if silent else 1.0):
             supervisor.check()
+            for edge in [edge for edge, number in silent.items() if _listens(number)]:
+                typer.echo(f"{edge}: http://127.0.0.1:{silent.pop(edge)}  (OpenAPI at /openapi.json)")
+        typer.echo("Ending every process.")
     typer.echo("Ended.")
+
+
+def _check_free(ports: Mapping[str, int]) -> None:
+    """Refuse to start gateways where others listen: only their logs would tell why none answers."""
+    from edgeproof.errors import ProcessFailed
+
+    for edge, number in ports.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", number))
+            except OSError as error:
+                raise ProcessFailed(
+                    f"port {number}, for the gateway of {edge}, cannot be used ({error.strerror}); "
+                    "--port chooses others"
+                ) from error
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -33,8 +33,12 @@ def gateway(
     edge: EdgeOption,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8440,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    certificate: Annotated[str | None, typer.Option(help="PEM file, for TLS; needs --key.")] = None,
-    key: Annotated[str | None, typer.Option(help="PEM file of the certificate's key.")] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="PEM file, for TLS; needs --key.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="PEM file of the certificate's key.")
+    ] = None,
     deployment: DeploymentOption = None,
     with_parent: ParentOption = False,
 ) -> None:
@@ -43,7 +47,8 @@ def gateway(
 
     if (certificate is None) != (key is None):
         raise typer.BadParameter("--certificate and --key go together")
-    processes.run_gateway(_open(deployment, with_parent), edge, host, port, certificate, key)
+    tls = [None if path is None else str(path) for path in (certificate, key)]
+    processes.run_gateway(_open(deployment, with_parent), edge, host, port, *tls)
 
 
 @app.command()

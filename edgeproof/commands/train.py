@@ -21,11 +21,12 @@ def train(
     model: Annotated[str, typer.Option(help="logistic, mlp or cnn.")] = "mlp",
     rounds: Annotated[int, typer.Option(min=1, help="Local updates an edge, and model versions.")] = 10,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data a round.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of the initial weights and of every shuffle.")] = 1,
     hours: Annotated[float, typer.Option(min=0.01, help="After this, unfinished steps expire.")] = 24.0,
     follow: Annotated[bool, typer.Option("--follow", help="Show progress until the last round.")] = False,
     deployment: Annotated[
-        Path | None, typer.Option(help="Deployment folder (default: EDGEPROOF_DEPLOYMENT).")
+        Path | None,
+        typer.Option(help="Deployment folder (default: EDGEPROOF_DEPLOYMENT or build/deployment)."),
     ] = None,
 ) -> None:
     """Create a training run over every edge of a deployment; its recipe is frozen with it.
@@ -35,20 +36,23 @@ def train(
     """
     from edgeproof.deployment import Deployment
     from edgeproof.settings import Settings
-    from edgeproof.training_runs import start_run
+    from edgeproof.training_runs import find_run, start_run
     from edgeproof.wiring import Parts
     from training.errors import InvalidRecipe
 
     opened = Deployment(deployment or Settings.from_environment().deployment)
     with Parts(opened, "train") as parts:
+        known = find_run(parts, run) is not None
         try:
             made = start_run(
                 parts, run, model, rounds, epochs=epochs, seed=seed, deadline=int(time.time() + hours * 3600)
             )
         except InvalidRecipe as error:
             raise typer.BadParameter(str(error)) from error
+        note = " (was there already and stays as it is)" if known else ""
         typer.echo(
-            f"run {run}: {made.recipe.model}, {made.rounds} rounds, initial weights {made.initial.hex()}"
+            f"run {run}: {made.recipe.model}, {made.rounds} rounds, "
+            f"initial weights {made.initial.hex()}{note}"
         )
         if follow:
             _follow(parts, made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +93,37 @@ def test_check_walks_chains_and_stores_and_names_damage(tmp_path: Path) -> None:
     assert spoilt.returncode == 1
     assert pack.name in spoilt.stderr
     assert "Traceback" not in spoilt.stderr
+
+
+def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+    taken = tmp_path / "file"
+    taken.write_bytes(b"")
+    done = run("demo", "--out", str(taken))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"edgeproof: {taken}: ")
+
+
+def test_an_address_without_its_scheme_is_refused_at_once() -> None:
+    done = run("device", "submit", "-", "--url", "127.0.0.1:1", "--chain", "a", "--device", "b", "--key", "c")
+    assert done.returncode == 2
+    assert "http://" in done.stderr
+
+
+def test_run_refuses_a_port_where_somebody_listens(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("run", "--deployment", str(folder), "--port", str(port))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert f"port {port}, for the gateway of edge-a" in line
+
+
+def test_a_second_training_run_of_a_name_says_that_it_changes_nothing(folder: Path) -> None:
+    first, second = (
+        run("train", "twice", "--deployment", str(folder), *more) for more in ((), ("--rounds", "3"))
+    )
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert "was there already" not in first.stdout
+    assert "10 rounds" in second.stdout
+    assert "was there already" in second.stdout
