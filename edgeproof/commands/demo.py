@@ -18,7 +18,9 @@ def demo(
     edges: Annotated[int, typer.Option(min=2, max=8, help="Edge sites.")] = 3,
     devices: Annotated[int, typer.Option(min=2, max=300, help="Devices, dealt out to the edges.")] = 30,
     rounds: Annotated[int, typer.Option(min=1, max=200, help="Training rounds.")] = 10,
-    ledger: Annotated[str, typer.Option(help="embedded.")] = "embedded",
+    ledger: Annotated[
+        str, typer.Option(help="Kind of all chains; embedded is the only one so far.")
+    ] = "embedded",
     modulus: Annotated[
         str,
         typer.Option(help="challenge (RSA-2048), ceremony (run one first: minutes) or a modulus.json."),
@@ -31,7 +33,7 @@ def demo(
     from rich.console import Console
 
     from edgeproof.demo.runner import Demo
-    from edgeproof.demo.state import DemoParameters, DemoState
+    from edgeproof.demo.state import DemoParameters, DemoState, alone_in
 
     if ledger != "embedded":
         raise typer.BadParameter(
@@ -46,9 +48,10 @@ def demo(
         load_modulus(Path(modulus))
         modulus = str(Path(modulus).resolve())
     console = Console(highlight=False)
-    state = DemoState.open(out, DemoParameters(edges, devices, rounds, ledger, modulus))
     try:
-        summary = Demo(state, console).run()
+        with alone_in(out):
+            state = DemoState.open(out, DemoParameters(edges, devices, rounds, ledger, modulus))
+            summary = Demo(state, console).run()
     except KeyboardInterrupt:
         console.print("\nStopped. The same command goes on from here.")
         raise typer.Exit(130) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Said", "call_public"]
+__all__ = ["Said", "call_public", "command_line"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class Said:
     document: Mapping[str, Any]
     """Its JSON answer (``--json``); empty when there was none."""
     seconds: float
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """``edgeproof ARGUMENTS`` as one would type it in a shell."""
+    return shlex.join((".venv/bin/edgeproof", *arguments))
 
 
 def call_public(arguments: Sequence[str], *, timeout_s: float = 300.0) -> Said:
@@ -51,7 +57,7 @@ def call_public(arguments: Sequence[str], *, timeout_s: float = 300.0) -> Said:
     lines = [line for line in (result.stdout + result.stderr).splitlines() if line.strip()]
     line = str(document.get("line") or document.get("message") or (lines[-1] if lines else ""))
     return Said(
-        command=" ".join((".venv/bin/edgeproof", *arguments)),
+        command=command_line(arguments),
         exit_code=result.returncode,
         line=line,
         document=document,

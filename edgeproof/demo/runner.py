@@ -23,7 +23,7 @@ from rich.table import Table
 
 from chaincode.api import GetRun, Run
 from edgeproof.demo.attacks import AttackResult, Scene, attacks_on_copies, judge_replay, replay_attack
-from edgeproof.demo.commands import Said, call_public
+from edgeproof.demo.commands import Said, call_public, command_line
 from edgeproof.demo.data import DigitsSplit, load_digits_split, readings_of
 from edgeproof.demo.devices import DemoDevice, enrol_all, make_devices, send_all
 from edgeproof.demo.measurements import accuracies, all_anchored, count_chains, recorded, sample_proofs
@@ -157,7 +157,11 @@ class Demo:
             # The peers import torch while the devices send.
             for spec in training_specs(self.deployment, RUN):
                 supervisor.start(spec)
-            yield supervisor, urls
+            try:
+                yield supervisor, urls
+            except KeyboardInterrupt:
+                self._say("\nEnding every process; this takes a few seconds.")
+                raise
             with self._step("Ending every process"):
                 supervisor.stop()
 
@@ -222,6 +226,7 @@ class Demo:
         rounds = self.state.parameters.rounds
         with self._parts("demo") as parts:
             record, _ = secrets.choice(recorded(parts, edges[-1].chain))
+        sample = min(3, len(edges) * rounds)  # the run has no more steps than that
         there = ["--deployment", str(self.deployment.root)]
         trust = ["--trust", str(self.out / "trust.json")]
         self._audits = [
@@ -239,7 +244,7 @@ class Demo:
                 call_public(["audit", "model", RUN, str(rounds), "--contents", *trust, *there]),
             ),
             ("anchors of all chains", call_public(["audit", "anchors", *trust, *there])),
-            ("spot check", call_public(["recompute", RUN, "--sample", "3", *there])),
+            ("spot check", call_public(["recompute", RUN, "--sample", str(sample), *there])),
         ]
         for path in sorted((self.out / "bundles").glob("*.json")):
             self._audits.append((path.stem, call_public(["audit", "bundle", str(path), *trust])))
@@ -248,13 +253,12 @@ class Demo:
                 raise DemoError(f"audit of {name} ended with {said.exit_code}: {said.line}\n  {said.command}")
 
     def _attack(self) -> list[AttackResult]:
-        with self._step("Attacks, each on a copy, each judged by a public command"):
+        title = "Attacks, each on a copy, each judged by a public command"
+        with self._step(title) as tell:
             replayed = Said(**json.loads((self.out / "replay.json").read_bytes()))
             return [
                 judge_replay(replayed),
-                *attacks_on_copies(
-                    self._scene(""), lambda name: self.console.print(f"  {name}", style="dim")
-                ),
+                *attacks_on_copies(self._scene(""), lambda name: tell(f"{title}: {name}")),
             ]
 
     def _scene(self, url: str) -> Scene:
@@ -335,17 +339,19 @@ class Demo:
         self.console.print(text)
 
     @contextmanager
-    def _step(self, title: str) -> Iterator[None]:
+    def _step(self, title: str) -> Iterator[Callable[[str], None]]:
         started = time.monotonic()
-        with self.console.status(title):
-            yield
+        with self.console.status(title) as status:
+            yield status.update
         self.console.print(f"[green]✓[/] {title} [dim]{time.monotonic() - started:.1f} s[/]")
 
     @contextmanager
     def _bar(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
         started = time.monotonic()
         columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        with Progress(
+            *columns, console=self.console, transient=True, disable=not self.console.is_terminal
+        ) as progress:
             task = progress.add_task(title, total=total)
             yield lambda count: progress.advance(task, count)
         self.console.print(f"[green]✓[/] {title}: {total} [dim]{time.monotonic() - started:.1f} s[/]")
@@ -382,10 +388,8 @@ class Demo:
         self.console.print(attacks)
         self.console.print(f"Report: {self.out / 'report.html'}   Summary: {self.out / 'summary.json'}")
         bundle = sorted((self.out / "bundles").glob("record-*.json"))[0]
-        self.console.print(
-            f"Check it by hand: .venv/bin/edgeproof audit bundle {bundle} --trust {self.out / 'trust.json'}",
-            soft_wrap=True,
-        )
+        command = command_line(["audit", "bundle", str(bundle), "--trust", str(self.out / "trust.json")])
+        self.console.print(f"Check it by hand: {command}", soft_wrap=True)
         self.console.print(f"{summary['seconds']:.0f} s in all.")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +16,7 @@ from edgeproof.errors import DemoError
 from protocol.encodings import from_json, parse_json, to_json
 from protocol.errors import EncodingError
 
-__all__ = ["DemoParameters", "DemoState"]
+__all__ = ["DemoParameters", "DemoState", "alone_in"]
 
 _FILE = "demo.json"
 _SCHEMA = "edgeproof/demo/v1"
@@ -41,6 +43,27 @@ class _Saved:
     done: tuple[str, ...]
 
 
+@contextmanager
+def alone_in(out: Path) -> Iterator[None]:
+    """Make the demo's folder and keep other demos out of it; ends with the process, however that ends.
+
+    Raises:
+        DemoError: another demo is at work there.
+        OSError: it cannot be made, or is no folder.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    # The folder itself is locked, so that no file of ours is in the way of clearing it.
+    descriptor = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise DemoError(f"another demo is at work in {out}; wait for it or choose another folder") from error
+    else:
+        yield
+    finally:
+        os.close(descriptor)
+
+
 class DemoState:
     """The demo's folder and its progress.
 
@@ -64,7 +87,7 @@ class DemoState:
         """
         saved = _load(out)
         if saved is None and out.exists() and any(out.iterdir()):
-            raise DemoError(f"{out} holds files that no demo made; choose another folder with OUT=")
+            raise DemoError(f"{out} holds files that no demo made; choose another one (OUT=, --out)")
         if saved is not None and not saved.finished and saved.parameters == parameters:
             return cls(out, saved, resumed=True)
         if saved is not None:

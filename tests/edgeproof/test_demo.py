@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from edgeproof.demo.data import load_digits_split, readings_of
-from edgeproof.demo.state import DemoParameters, DemoState
+from edgeproof.demo.state import DemoParameters, DemoState, alone_in
 from edgeproof.errors import DemoError
 
 PARAMETERS = DemoParameters(edges=2, devices=4, rounds=2, ledger="embedded")
@@ -190,3 +190,14 @@ def test_impossible_choices_are_usage_errors(arguments: list[str], tmp_path: Pat
     )
     assert result.returncode == 2
     assert not (tmp_path / "demo").exists()
+
+
+def test_two_demos_do_not_work_in_one_folder(tmp_path: Path) -> None:
+    with (
+        alone_in(tmp_path / "demo"),
+        pytest.raises(DemoError, match="another demo is at work"),
+        alone_in(tmp_path / "demo"),
+    ):
+        pass
+    with alone_in(tmp_path / "demo"):
+        pass
