@@ -140,9 +140,12 @@ def run_peer(deployment: Deployment, edge: str, organisation: str, run: str) -> 
     from training.peer import TrainingPeer
     from training.pool import ForkedWorker
 
-    stop = stop_on_signals()
+    stop = threading.Event()
     with _parts(deployment, f"peer-{organisation}") as parts, ForkedWorker(stop=stop) as worker:
+        # Starting waits until torch is imported, seconds during which nobody would look at the event: until
+        # then a signal ends this process at once.
         worker.start()
+        stop_on_signals(stop)
         peer = TrainingPeer(
             run,
             organisation,
@@ -192,9 +195,9 @@ def _parts(deployment: Deployment, name: str) -> Parts:
     return Parts(deployment, name, Settings.from_environment())
 
 
-def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set; to be called in the main thread."""
-    stop = threading.Event()
+def stop_on_signals(stop: threading.Event | None = None) -> threading.Event:
+    """An event (``stop``, or a new one) that SIGTERM and SIGINT set; to be called in the main thread."""
+    stop = threading.Event() if stop is None else stop
 
     def handle(*_: object) -> None:
         # A handler runs between two steps of the main thread, which may be inside this event's own lock:
