@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import secrets
+import signal
 import socket
 import statistics
 import time
@@ -160,6 +161,8 @@ class Demo:
             try:
                 yield supervisor, urls
             except KeyboardInterrupt:
+                # A second Ctrl-C would leave processes behind that end only by themselves, later.
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
                 self._say("\nEnding every process; this takes a few seconds.")
                 raise
             with self._step("Ending every process"):
@@ -365,7 +368,7 @@ class Demo:
         table.add_row("anchors", f"{anchors['type2']} Type-II, {anchors['type3']} Type-III")
         accuracy = summary["accuracy"]
         table.add_row(
-            f"accuracy after {summary['rounds']} rounds",
+            f"accuracy after {summary['rounds']} round{'s' if summary['rounds'] > 1 else ''}",
             f"federated {accuracy['federated']:.4f}, central {accuracy['central']:.4f}",
         )
         proof = summary["proof"]
