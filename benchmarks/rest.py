@@ -29,11 +29,11 @@ from benchmarks.scale import Say, Scale
 from edgeproof.deployment import Deployment, Plan
 from edgeproof.fleet import service_specs
 from edgeproof.setup import make_deployment
-from edgeproof.supervisor import Supervisor
 from edgeproof.wiring import Parts
 from gateway.client import DeviceClient, enrolment
 from identity import KeyPair
 from ledger.port import Ledger
+from network.supervisor import Supervisor
 from protocol.configuration import Configuration
 from protocol.elements import views
 

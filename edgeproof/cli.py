@@ -29,7 +29,7 @@ _COMMANDS = {
 }
 
 # Their errors are typed and say what is wrong; anything else is a fault of ours and keeps its traceback.
-_ROOMS = frozenset({"edgeproof", "gateway", "identity", "ledger", "protocol", "store", "training"})
+_ROOMS = frozenset({"edgeproof", "gateway", "identity", "ledger", "network", "protocol", "store", "training"})
 
 
 class _LazyGroup(TyperGroup):

@@ -2,14 +2,13 @@
 
 EdgeproofError
 ├── DeploymentError       a deployment folder that is missing, foreign or damaged
-├── ProcessFailed         a process that did not start, or ended when it should not
 ├── CeremonyFailed        a ceremony that was aborted, or a transcript or modulus that does not hold
 └── DemoError             a phase of the demo that did not come out as it must
 """
 
 from __future__ import annotations
 
-__all__ = ["CeremonyFailed", "DemoError", "DeploymentError", "EdgeproofError", "ProcessFailed"]
+__all__ = ["CeremonyFailed", "DemoError", "DeploymentError", "EdgeproofError"]
 
 
 class EdgeproofError(Exception):
@@ -18,10 +17,6 @@ class EdgeproofError(Exception):
 
 class DeploymentError(EdgeproofError):
     """A deployment folder that is missing, foreign or damaged."""
-
-
-class ProcessFailed(EdgeproofError):
-    """A process that did not start, or ended when it should not."""
 
 
 class CeremonyFailed(EdgeproofError):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from edgeproof.deployment import Deployment
-from edgeproof.supervisor import ProcessSpec
+from network.supervisor import ProcessSpec
 
 __all__ = ["service_specs", "training_specs"]
 

@@ -29,9 +29,9 @@ def run(
     from edgeproof.deployment import Deployment
     from edgeproof.fleet import service_specs, training_specs
     from edgeproof.processes import stop_on_signals
-    from edgeproof.supervisor import Supervisor
     from edgeproof.training_runs import find_run
     from edgeproof.wiring import Parts
+    from network.supervisor import Supervisor
 
     opened = Deployment(deployment or Settings.from_environment().deployment)
     ports = {edge.chain: port + number for number, edge in enumerate(opened.plan.edges)}
@@ -62,7 +62,7 @@ def run(
 
 def _check_free(ports: Mapping[str, int]) -> None:
     """Refuse to start gateways where others listen: only their logs would tell why none answers."""
-    from edgeproof.errors import ProcessFailed
+    from network.errors import ProcessFailed
 
     for edge, number in ports.items():
         with socket.socket() as probe:

@@ -34,11 +34,11 @@ from edgeproof.deployment import Deployment, Plan
 from edgeproof.errors import DemoError
 from edgeproof.fleet import service_specs, training_specs
 from edgeproof.setup import make_deployment
-from edgeproof.supervisor import Supervisor
 from edgeproof.training_runs import accepted_versions, start_run
 from edgeproof.trust import export_trust
 from edgeproof.wiring import Parts
 from ledger.port import evaluate_typed
+from network.supervisor import Supervisor
 from protocol.bundle import Bundle, serialise_bundle
 from protocol.trust import serialise_trust
 

@@ -44,9 +44,9 @@ from edgeproof.deployment import ChainPlan, Deployment, Plan
 from edgeproof.faults import FailpointQueue
 from edgeproof.fleet import service_specs, training_specs
 from edgeproof.setup import make_deployment
-from edgeproof.supervisor import ProcessSpec, Supervisor
 from edgeproof.training_runs import start_run
 from edgeproof.wiring import Parts
+from network.supervisor import ProcessSpec, Supervisor
 
 __all__ = ["FleetWorld", "Kill", "small_plan"]
 

@@ -1,7 +1,7 @@
 """A small honest supervisor: starts processes, restarts those that die, ends them all.
 
 Every child holds the reading end of a pipe whose writing end only the supervisor has: when the supervisor is
-gone, however it went, the pipe closes and the child ends itself (``edgeproof.processes.stop_with_parent``).
+gone, however it went, the pipe closes and the child ends itself (as ``edgeproof serve --with-parent`` does).
 So no process is left over, and no process id is ever guessed.
 """
 
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from edgeproof.errors import ProcessFailed
+from network.errors import ProcessFailed
 
 __all__ = ["ProcessSpec", "Supervisor"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeproof.errors import ProcessFailed
-from edgeproof.supervisor import ProcessSpec, Supervisor
+from network.errors import ProcessFailed
+from network.supervisor import ProcessSpec, Supervisor
 
 SLEEPER = [sys.executable, "-c", "import sys; sys.stdin.buffer.read()"]
 
@@ -111,7 +111,7 @@ def test_no_process_outlives_a_killed_supervisor(tmp_path: Path) -> None:
         " print('up', flush=True); time.sleep(60)"
     )
     parent = (
-        "import sys,time; from pathlib import Path; from edgeproof.supervisor import *;"
+        "import sys,time; from pathlib import Path; from network.supervisor import *;"
         f" s = Supervisor(Path({str(tmp_path)!r}));"
         f" s.start(ProcessSpec('child', [sys.executable, '-c', {child!r}]));"
         " print(s.pid('child'), flush=True); time.sleep(60)"
