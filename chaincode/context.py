@@ -6,7 +6,7 @@ transaction has put; a contract that needs its own writes keeps them in variable
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -25,6 +25,9 @@ class WorldState(Protocol):
 
     def get(self, key: str) -> bytes | None:
         """The committed value, or None. The version that was read enters the read set."""
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The committed values of ``keys`` in their order, as ``get`` answers each; cheaper on a peer."""
 
     def put(self, key: str, value: bytes) -> None:
         """Write at commit; not visible to ``get`` before."""

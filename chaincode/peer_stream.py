@@ -25,7 +25,7 @@ from google.protobuf.message import DecodeError
 
 from chaincode.context import Context
 from chaincode.errors import ContractError, InternalError, InvalidArgument
-from chaincode.peer_state import Exchange, PeerState, StreamLost
+from chaincode.peer_state import SINGLY, Exchange, Offer, PeerState, StreamLost
 from chaincode.proposals import read_proposal
 
 __all__ = ["Busy", "Invoke", "PeerStream", "Slots"]
@@ -86,6 +86,8 @@ class PeerStream:
         self._lock = threading.Lock()
         self._exchanges: dict[tuple[str, str], Exchange] = {}
         self._ended = False
+        self._offer = SINGLY
+        """Set by the peer's READY, which comes before its first transaction."""
 
     def outgoing(self) -> Iterator[Any]:
         """Everything to send, in order, until the stream ends."""
@@ -125,10 +127,23 @@ class PeerStream:
             self._begin(message)
         elif message.type == Message.KEEPALIVE:
             self._out.put(message)
-        elif message.type in (Message.REGISTERED, Message.READY):
-            _log.info("the peer says %s", Message.Type.Name(message.type))
+        elif message.type == Message.REGISTERED:
+            _log.info("the peer says REGISTERED")
+        elif message.type == Message.READY:
+            self._ready(message.payload)
         else:
             _log.warning("a message of type %s is not expected", Message.Type.Name(message.type))
+
+    def _ready(self, payload: bytes) -> None:
+        try:
+            self._offer = Offer.from_ready(payload)
+        except DecodeError:
+            _log.warning("the peer's READY cannot be read: keys go to it one by one")
+        else:
+            offer = self._offer
+            _log.info(
+                "the peer says READY; keys in one request: %d read, %d written", offer.reads, offer.writes
+            )
 
     def _begin(self, message: Any) -> None:
         name = (message.channel_id, message.txid)
@@ -153,7 +168,7 @@ class PeerStream:
             self._slots.give_back()
 
     def _run(self, message: Any, exchange: Exchange) -> None:
-        state = PeerState(exchange)
+        state = PeerState(exchange, self._offer)
         outcome: bytes | ContractError
         try:
             outcome = self._call(message, state)

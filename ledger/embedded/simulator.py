@@ -8,7 +8,7 @@ was read of it, up to the last key where it was not read to its end.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -48,6 +48,10 @@ class Simulation:
             return None
         value, self._reads[key] = state_value(key, *row)
         return value
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """As ``get`` for each; asking one by one is as fast in the same process."""
+        return [self.get(key) for key in keys]
 
     def put(self, key: str, value: bytes) -> None:
         """Write at commit.

@@ -42,6 +42,15 @@ def contract(context: Context, function: str, argument: bytes) -> bytes:
         return before or b"-"
     if function == "delete":
         state.delete(text)
+    elif function == "many":
+        keys = text.split(",")
+        found = state.get_many(keys)
+        for number, (key, value) in enumerate(zip(keys, found, strict=True)):
+            if value is None:
+                state.put(key, b"new%d" % number)
+            else:
+                state.delete(key)
+        return b";".join(value or b"-" for value in found)
     elif function == "range":
         start, end, limit = text.split(",")
         found = islice(state.range(start, end), int(limit) if limit else None)
@@ -93,11 +102,16 @@ def start() -> Iterator[Start]:
     servers: list[ChaincodeServer] = []
     peers: list[FakePeer] = []
 
-    def begin(run: Any = contract, values: dict[str, bytes] | None = None, **limits: int) -> FakePeer:
+    def begin(
+        run: Any = contract,
+        values: dict[str, bytes] | None = None,
+        offer: tuple[int, int] | None = None,
+        **limits: int,
+    ) -> FakePeer:
         server = ChaincodeServer(run, PACKAGE, "127.0.0.1:0", limits=Limits(**limits))
         server.start()
         servers.append(server)
-        peer = FakePeer(server.port, values if values is not None else {})
+        peer = FakePeer(server.port, values if values is not None else {}, offer=offer)
         peers.append(peer)
         return peer
 
@@ -129,6 +143,60 @@ def test_writes_arrive_after_the_contract_and_are_not_seen_by_it(start: Start, c
     peer.call(creator, b"delete", b"a", transaction="t2")
     assert peer.values == {}
     assert peer.call(creator, b"get", b"a", transaction="t3").payload == b"-"
+
+
+@pytest.mark.parametrize(
+    ("offer", "requests"),
+    [
+        (None, ["GET_STATE"] * 5 + ["PUT_STATE", "DEL_STATE", "PUT_STATE", "DEL_STATE", "PUT_STATE"]),
+        ((0, 0), ["GET_STATE"] * 5 + ["PUT_STATE", "DEL_STATE", "PUT_STATE", "DEL_STATE", "PUT_STATE"]),
+        ((1000, 1000), ["GET_STATE_MULTIPLE", "WRITE_BATCH_STATE"]),
+        ((5, 5), ["GET_STATE_MULTIPLE", "WRITE_BATCH_STATE"]),
+        ((2, 4), ["GET_STATE_MULTIPLE"] * 3 + ["WRITE_BATCH_STATE"] * 2),
+        ((0, 1000), ["GET_STATE"] * 5 + ["WRITE_BATCH_STATE"]),
+    ],
+)
+def test_many_keys_go_together_as_far_as_the_peer_offers_it(
+    start: Start, creator: bytes, offer: tuple[int, int] | None, requests: list[str]
+) -> None:
+    peer = start(values={"b": b"2", "d": b"4"}, offer=offer)
+    response = peer.call(creator, b"many", b"a,b,c,d,e")
+    assert (response.status, response.payload) == (200, b"-;2;-;4;-")
+    assert [kind for _, kind in peer.log] == requests
+    assert peer.values == {"a": b"new0", "c": b"new2", "e": b"new4"}
+    peer.log.clear()
+    assert peer.call(creator, b"get", b"a").payload == b"new0"
+    assert [kind for _, kind in peer.log] == ["GET_STATE"], "nothing is written where nothing was put"
+
+
+def test_a_large_write_is_split_below_the_streams_limit(start: Start, creator: bytes) -> None:
+    def contract(context: Context, function: str, argument: bytes) -> bytes:
+        for number in range(12):
+            context.state.put(f"k{number}", bytes([number]) * 10 * 1024 * 1024)
+        return b""
+
+    peer = start(run=contract, offer=(1000, 1000))
+    assert peer.call(creator, b"put", b"").status == 200
+    assert {kind for _, kind in peer.log} == {"WRITE_BATCH_STATE"}
+    assert [peer.values[f"k{number}"][0] for number in range(12)] == list(range(12))
+
+
+@pytest.mark.parametrize("key", ["a", "e"])
+def test_a_failure_among_many_keys_is_no_success(start: Start, creator: bytes, key: str) -> None:
+    peer = start(offer=(3, 3))
+    peer.refused.add(key)
+    response = peer.call(creator, b"many", b"a,b,c,d,e")
+    assert refusal(response) == "peer-refused"
+    assert "secret" not in response.message
+    assert peer.values == {}
+    assert refusal(peer.call(creator, b"put", f"{key}=1".encode())) == "peer-refused"
+
+
+def test_a_ready_that_cannot_be_read_offers_nothing(start: Start, creator: bytes) -> None:
+    peer = start()
+    peer.send(Message(type=Message.READY, payload=b"\xff"))
+    assert peer.call(creator, b"many", b"a,b").payload == b"-;-"
+    assert [kind for _, kind in peer.log] == ["GET_STATE"] * 2 + ["PUT_STATE"] * 2
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 6, 7, 10])

@@ -33,6 +33,7 @@ class FakePeer:
         values: dict[str, bytes],
         *,
         page: int = 3,
+        offer: tuple[int, int] | None = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         options = [("grpc.max_send_message_length", LIMIT), ("grpc.max_receive_message_length", LIMIT)]
@@ -44,6 +45,8 @@ class FakePeer:
         )
         self.values = values
         self.page = page
+        self.offer = offer
+        """Keys that may be read and written in one request; a peer before 3.1 says nothing of it."""
         self.refused: set[str] = set()
         self.silent: set[str] = set()
         self.log: list[tuple[str, str]] = []
@@ -127,7 +130,7 @@ class FakePeer:
         if kind == Message.REGISTER:
             self.package = chaincode_pb2.ChaincodeID.FromString(message.payload).name
             self._out.put(Message(type=Message.REGISTERED))
-            self._out.put(Message(type=Message.READY))
+            self._out.put(Message(type=Message.READY, payload=self._ready()))
             self._registered.set()
         elif kind == Message.KEEPALIVE:
             self.keepalives.put(message)
@@ -164,16 +167,33 @@ class FakePeer:
                 self._answer(message, Message.ERROR, b"secret text of the peer")
                 return
             writes[put.key] = put.value
+        elif kind == Message.GET_STATE_MULTIPLE:
+            keys = chaincode_shim_pb2.GetStateMultiple.FromString(raw).keys
+            assert self.offer is not None
+            assert len(keys) <= self.offer[0]
+            # As Fabric does: when its database fails there are no values, and no ERROR.
+            found = [] if self.refused & set(keys) else [self.values.get(key, b"") for key in keys]
+            answer = chaincode_shim_pb2.GetStateMultipleResult(values=found).SerializeToString()
+        elif kind == Message.WRITE_BATCH_STATE:
+            records = chaincode_shim_pb2.WriteBatchState.FromString(raw).rec
+            assert self.offer is not None
+            assert len(records) <= self.offer[1]
+            if self.refused & {record.key for record in records}:
+                self._answer(message, Message.ERROR, b"secret text of the peer")
+                return
+            for record in records:
+                assert record.type in (Message.PUT_STATE, Message.DEL_STATE)
+                writes[record.key] = record.value if record.type == Message.PUT_STATE else None
         elif kind == Message.DEL_STATE:
             writes[chaincode_shim_pb2.DelState.FromString(raw).key] = None
         elif kind == Message.GET_STATE_BY_RANGE:
             asked = chaincode_shim_pb2.GetStateByRange.FromString(raw)
-            found = [
+            pairs = [
                 (key, self.values[key])
                 for key in sorted(self.values)
                 if asked.startKey <= key and (not asked.endKey or key < asked.endKey)
             ]
-            self.iterators[message.txid] = found
+            self.iterators[message.txid] = pairs
             answer = self._page(message.txid)
         elif kind == Message.QUERY_STATE_NEXT:
             answer = self._page(chaincode_shim_pb2.QueryStateNext.FromString(raw).id)
@@ -182,6 +202,18 @@ class FakePeer:
         else:
             raise AssertionError(f"unexpected {Message.Type.Name(kind)}")
         self._answer(message, Message.RESPONSE, answer)
+
+    def _ready(self) -> bytes:
+        if self.offer is None:
+            return b""
+        reads, writes = self.offer
+        offered = chaincode_pb2.ChaincodeAdditionalParams(
+            use_get_multiple_keys=reads > 0,
+            max_size_get_multiple_keys=reads,
+            use_write_batch=writes > 0,
+            max_size_write_batch=writes,
+        )
+        return bytes(offered.SerializeToString())
 
     def _page(self, iterator: str) -> bytes:
         rest = self.iterators[iterator]

@@ -7,7 +7,7 @@ commit checks them as a peer does (MVCC and phantoms).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +64,9 @@ class Simulation:
     def get(self, key: str) -> bytes | None:
         self.reads[key] = self.world.versions.get(key, 0)
         return self.world.values.get(key)
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        return [self.get(key) for key in keys]
 
     def put(self, key: str, value: bytes) -> None:
         assert value, "Fabric reads an empty value as no value"
