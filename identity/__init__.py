@@ -16,8 +16,10 @@ from identity.errors import (
 )
 from identity.keys import ECDSA_P256_SHA256, ED25519, KeyPair, key_algorithm, verify_key
 from identity.msp import Identity, Msp, MspManager, parse_serialized_identity
+from identity.msp_folder import write_msp_folder
 from identity.roles import NODE_CLASSES, Role
 from identity.signers import Signer, low_s, serialize_identity, verify_ecdsa
+from identity.tls import TlsIdentity
 
 __all__ = [
     "ECDSA_P256_SHA256",
@@ -36,6 +38,7 @@ __all__ = [
     "RevokedCertificate",
     "Role",
     "Signer",
+    "TlsIdentity",
     "UnknownMsp",
     "UnsupportedKey",
     "UntrustedCertificate",
@@ -45,4 +48,5 @@ __all__ = [
     "serialize_identity",
     "verify_ecdsa",
     "verify_key",
+    "write_msp_folder",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,6 +34,7 @@ from identity.files import make_private_folder, read_file, read_private_key, wri
 from identity.roles import Role, units_of
 from identity.signatures import low_s, spki_of
 from identity.signers import Signer
+from identity.tls import TlsIdentity, tls_extensions
 
 __all__ = ["DevelopmentAuthority"]
 
@@ -81,7 +82,13 @@ class DevelopmentAuthority:
 
     @classmethod
     def create(
-        cls, msp_id: str, folder: Path, *, now: datetime, lifetime: timedelta = _TEN_YEARS
+        cls,
+        msp_id: str,
+        folder: Path,
+        *,
+        now: datetime,
+        lifetime: timedelta = _TEN_YEARS,
+        common_name: str | None = None,
     ) -> DevelopmentAuthority:
         """Make a new authority in `folder` (made 0700).
 
@@ -90,13 +97,14 @@ class DevelopmentAuthority:
             folder: where it lives; must hold no authority yet.
             now: start of validity, with a time zone.
             lifetime: length of validity.
+            common_name: of the root's subject; ``ca.<msp_id>`` where not given.
 
         Raises:
             KeyStoreError: `folder` already holds an authority, or the disk refuses.
             MalformedIdentity: bad name or validity.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        name = make_name(msp_id, (), f"ca.{msp_id}"[:64])
+        name = make_name(msp_id, (), common_name or f"ca.{msp_id}"[:64])
         certificate = build_certificate(
             subject=name,
             public_key=key.public_key(),
@@ -142,6 +150,61 @@ class DevelopmentAuthority:
         Raises:
             MalformedIdentity: bad name or validity, or `now` outside the root's validity.
         """
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._certify(units_of(Role(role)), common_name, key.public_key(), now, lifetime)
+        return Signer(self.msp_id, to_pem(certificate), key)
+
+    def renew(self, signer: Signer, *, now: datetime, lifetime: timedelta = _ONE_YEAR) -> Signer:
+        """Certify a signer's key again, under the same name and role, for a new time.
+
+        Raises:
+            UntrustedCertificate: another organisation's signer.
+            MalformedIdentity: as `issue`.
+        """
+        if signer.msp_id != self.msp_id:
+            raise UntrustedCertificate(f"{signer.msp_id!r} is not this authority's organisation")
+        units = units_of(signer.role)
+        certificate = self._certify(units, signer.common_name, signer.key.public_key(), now, lifetime)
+        return Signer(self.msp_id, to_pem(certificate), signer.key)
+
+    def issue_tls(
+        self,
+        common_name: str,
+        hosts: Sequence[str],
+        *,
+        now: datetime,
+        lifetime: timedelta = _ONE_YEAR,
+        key: ec.EllipticCurvePrivateKey | None = None,
+    ) -> TlsIdentity:
+        """Certify a TLS endpoint, good as server and as client (RFC 5280, sections 4.2.1.6 and 4.2.1.12).
+
+        To be asked of an authority kept for TLS alone: a TLS certificate carries no node class, and nobody is
+        a member by it.
+
+        Args:
+            common_name: at most 64 printable characters.
+            hosts: IP addresses and DNS names under which it is reached; none for a client.
+            now: start of validity, with a time zone, not before the root's own.
+            lifetime: length of validity; cut where the root ends.
+            key: a key to certify again; a new one where not given.
+
+        Raises:
+            MalformedIdentity: bad name, host or validity, or `now` outside the root's validity.
+        """
+        key = key or ec.generate_private_key(ec.SECP256R1())
+        extensions = tls_extensions(hosts)
+        certificate = self._certify((), common_name, key.public_key(), now, lifetime, extensions)
+        return TlsIdentity(to_pem(certificate), key)
+
+    def _certify(
+        self,
+        units: tuple[str, ...],
+        common_name: str,
+        key: ec.EllipticCurvePublicKey,
+        now: datetime,
+        lifetime: timedelta,
+        extensions: Sequence[x509.ExtensionType] = (),
+    ) -> x509.Certificate:
         # A leaf that outlives its root, or precedes it, is refused by every verifier of its chain.
         root = self._certificate
         if (
@@ -151,17 +214,16 @@ class DevelopmentAuthority:
             raise MalformedIdentity(
                 "the start of validity must carry a time zone and lie within the root's validity"
             )
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = build_certificate(
-            subject=make_name(self.msp_id, units_of(Role(role)), common_name),
-            public_key=key.public_key(),
+        return build_certificate(
+            subject=make_name(self.msp_id, units, common_name),
+            public_key=key,
             issuer=root.subject,
             issuer_key=self._key,
             now=now,
             lifetime=min(lifetime, root.not_valid_after_utc - now.replace(microsecond=0)),
             authority=False,
+            extensions=extensions,
         )
-        return Signer(self.msp_id, to_pem(certificate), key)
 
     def revoke(self, certificate: bytes | Signer, *, now: datetime | None = None) -> bytes:
         """Put a certificate on the revocation list, for good.

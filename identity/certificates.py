@@ -6,6 +6,7 @@ Sources: RFC 5280 (profile), Fabric's msp package (which rules Fabric itself app
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -240,6 +241,7 @@ def build_certificate(
     now: datetime,
     lifetime: timedelta,
     authority: bool,
+    extensions: Sequence[x509.ExtensionType] = (),
 ) -> x509.Certificate:
     """Sign a certificate with a low-S signature and a random serial of 159 bits.
 
@@ -251,6 +253,7 @@ def build_certificate(
         now: start of validity, with a time zone; cut to whole seconds.
         lifetime: length of validity, positive.
         authority: True for an authority that certifies identities only (path length 0).
+        extensions: more extensions, none of them critical.
 
     Raises:
         MalformedIdentity: `now` has no time zone, or the lifetime is not positive or leaves the calendar.
@@ -289,6 +292,8 @@ def build_certificate(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
             )
         )
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=False)
     except (ValueError, OverflowError) as cause:
         raise MalformedIdentity("validity must lie within the calendar") from cause
     return canonical(builder.sign(issuer_key, hashes.SHA256()))

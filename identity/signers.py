@@ -77,6 +77,11 @@ class Signer:
         _, self.role = classify_units(subject_units(certificate))
         self._serialized = serialize_identity(msp_id, self.certificate_pem)
 
+    @property
+    def key(self) -> ec.EllipticCurvePrivateKey:
+        """The private key, for whoever writes it where another program reads it; never to be shown."""
+        return self._key
+
     def serialized(self) -> bytes:
         """Bytes of ``msp.SerializedIdentity``, the same at every call."""
         return self._serialized
