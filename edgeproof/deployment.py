@@ -1,18 +1,20 @@
-"""A deployment on the embedded ledger: which chains and organisations there are, and where their parts lie.
+"""A deployment: which chains and organisations there are, and where their parts lie.
 
 Everything is below one folder::
 
-    deployment.json                 the plan, written last: a folder without it is half-made and is made anew
+    deployment.json                 the plan, written last: a folder without it is half-made
     identities/<msp_id>/authority   the organisation's certificate authority
     identities/<msp_id>/owner.pem   the key that authorises the owner's devices
     identities/<msp_id>/<role>      cert.pem and key.pem of one identity
-    chains/<chain>.sqlite           the ledger
+    chains/<chain>.sqlite           the ledger, where it is the embedded one
     stores/<chain>                  the edge's (or the cloud's) content-addressed store
     state/…                         caches and journals of the processes
     modulus.json                    a ceremony's modulus; without it all chains use the RSA-2048 challenge
 
 The embedded ledger holds every organisation's endorsing key in one place. It is the convenient default for
-demonstrations, tests and development; separate trust needs separate machines, which real Fabric gives.
+demonstrations, tests and development; separate trust needs separate machines, which real Fabric gives. There
+the folder is that of a network (``network.Network``), which has the identities under the same names and files
+of its own; the clients use neither a peer's nor an orderer's key.
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from accumulator import RSA_2048, Modulus
 from accumulator.parameters import CHALLENGE
@@ -31,10 +35,16 @@ from identity import DevelopmentAuthority, KeyPair, Role, Signer
 from protocol.encodings import decode, encode
 from protocol.errors import EncodingError
 
-__all__ = ["ChainPlan", "Deployment", "Plan"]
+if TYPE_CHECKING:
+    from network.topology import ChainSpec, Topology
 
+__all__ = ["Backend", "ChainPlan", "Deployment", "Plan"]
+
+_SCHEMA = "edgeproof/deployment/v1"
 _PLAN_FILE = "deployment.json"
 _MODULUS_FILE = "modulus.json"
+_OWNER_FILE = "owner.pem"
+_OWNER_ALGORITHM = "ecdsa-p256-sha256"
 _SAFE_BITS = 2048
 _ROLES = (
     Role.ADMIN,
@@ -46,6 +56,13 @@ _ROLES = (
     Role.AGGREGATOR,
     Role.AUDITOR,
 )
+
+
+class Backend(StrEnum):
+    """What keeps the chains of a deployment."""
+
+    EMBEDDED = "embedded"
+    FABRIC = "fabric"
 
 
 @dataclass(frozen=True)
@@ -67,12 +84,13 @@ class Plan:
     """Every chain of a deployment."""
 
     schema: str
+    ledger: Backend
     main: ChainPlan
     edges: tuple[ChainPlan, ...]
 
     @classmethod
     def standard(cls, edges: int) -> Plan:
-        """Main with two organisations, and ``edges`` edges (1 to 26) with three each.
+        """On the embedded ledger: main with two organisations, ``edges`` edges (1 to 26) with three each.
 
         Raises:
             DeploymentError: another number of edges.
@@ -81,11 +99,26 @@ class Plan:
             raise DeploymentError(f"1 to 26 edges, not {edges}")
         names = [f"edge-{chr(ord('a') + number)}" for number in range(edges)]
         return cls(
-            schema="edgeproof/deployment/v1",
+            schema=_SCHEMA,
+            ledger=Backend.EMBEDDED,
             main=ChainPlan("main", ("cloud-operator", "cloud-auditor")),
             edges=tuple(
                 ChainPlan(name, (f"{name}-operator", f"{name}-owner", f"{name}-insurer")) for name in names
             ),
+        )
+
+    @classmethod
+    def of_network(cls, topology: Topology) -> Plan:
+        """The chains of a Fabric network."""
+
+        def chain(spec: ChainSpec) -> ChainPlan:
+            return ChainPlan(spec.chain, tuple(spec.organisations))
+
+        return cls(
+            schema=_SCHEMA,
+            ledger=Backend.FABRIC,
+            main=chain(topology.main),
+            edges=tuple(chain(edge) for edge in topology.edges),
         )
 
     @property
@@ -125,7 +158,8 @@ class Deployment:
             self.plan = decode(Plan, (root / _PLAN_FILE).read_bytes())
         except FileNotFoundError as error:
             raise DeploymentError(
-                f"{root} holds no deployment; `edgeproof init --deployment {root}` makes one"
+                f"{root} holds no deployment; `edgeproof init --deployment {root}` makes one, "
+                "`edgeproof network up` one on Fabric"
             ) from error
         except (OSError, EncodingError) as error:
             raise DeploymentError(f"{root / _PLAN_FILE} cannot be read: {error}") from error
@@ -159,6 +193,26 @@ class Deployment:
                 _make_organisation(root, msp_id, start)
         for part in ("chains", "stores", "state"):
             (root / part).mkdir(mode=0o700, exist_ok=True)
+        return cls._unfinished(root, plan)
+
+    @classmethod
+    def adopt(cls, root: Path, plan: Plan) -> Deployment:
+        """A deployment over a Fabric network's folder, whose identities are there already.
+
+        What only edgeproof needs is added where it is missing: owner keys, stores, state. May be called
+        again, also with a plan that has got another edge; ``finish`` writes the plan down.
+        """
+        for chain in plan.chains:
+            for msp_id in chain.organisations:
+                owner = root / "identities" / msp_id / _OWNER_FILE
+                if not owner.exists():
+                    KeyPair.generate(_OWNER_ALGORITHM).save(owner)
+            (root / "stores" / chain.chain).mkdir(mode=0o700, parents=True, exist_ok=True)
+        (root / "state").mkdir(mode=0o700, exist_ok=True)
+        return cls._unfinished(root, plan)
+
+    @classmethod
+    def _unfinished(cls, root: Path, plan: Plan) -> Deployment:
         deployment = cls.__new__(cls)
         deployment.root = root
         deployment.plan = plan
@@ -208,18 +262,18 @@ class Deployment:
 
     def owner_key(self, msp_id: str) -> KeyPair:
         """The key by which an organisation authorises its devices."""
-        return KeyPair.load(self.root / "identities" / msp_id / "owner.pem")
+        return KeyPair.load(self.root / "identities" / msp_id / _OWNER_FILE)
 
     def orderer_authority(self, chain: str) -> DevelopmentAuthority:
-        """The certificate authority of a chain's ordering service."""
+        """The certificate authority of a chain's ordering service, on the embedded ledger."""
         return DevelopmentAuthority.load(self.root / "identities" / f"{chain}-orderer" / "authority")
 
     def orderer(self, chain: str) -> Signer:
-        """The identity that signs a chain's blocks."""
+        """The identity that signs a chain's blocks, on the embedded ledger."""
         return Signer.load(self.root / "identities" / f"{chain}-orderer" / Role.ORDERER.value)
 
     def ledger_path(self, chain: str) -> Path:
-        """The chain's ledger file."""
+        """The chain's ledger file, on the embedded ledger."""
         return self.root / "chains" / f"{chain}.sqlite"
 
     def store_path(self, chain: str) -> Path:
@@ -242,7 +296,7 @@ def _make_organisation(root: Path, msp_id: str, now: datetime) -> None:
     authority = DevelopmentAuthority.create(msp_id, folder / "authority", now=now)
     for role in _ROLES:
         authority.issue(f"{role.value}.{msp_id}", role, now=now).save(folder / role.value)
-    KeyPair.generate("ecdsa-p256-sha256").save(folder / "owner.pem")
+    KeyPair.generate(_OWNER_ALGORITHM).save(folder / _OWNER_FILE)
 
 
 def _make_orderer(root: Path, chain: str, now: datetime) -> None:

@@ -1,20 +1,33 @@
-"""Set-up of a deployment: genesis of every chain, and what the contracts must know before work starts."""
+"""Set-up of a deployment: genesis of every chain, and what the contracts must know before work starts.
+
+On Fabric the network's bring-up makes the chains; what is left is to register (``adopt_network``).
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from chaincode.api import Organisation, RegisterOrganisation, RegisterSource, Source
+from chaincode.api import (
+    GetOrganisation,
+    GetSource,
+    Message,
+    Organisation,
+    RegisterOrganisation,
+    RegisterSource,
+    Source,
+)
 from edgeproof.deployment import ChainPlan, Deployment, Plan
+from edgeproof.errors import DeploymentError
 from edgeproof.wiring import Parts
 from identity import Role
 from ledger.embedded import EmbeddedLedger, build_genesis
 from ledger.errors import ContractRefused
-from ledger.port import call
+from ledger.port import Ledger, call, evaluate_typed
 from protocol.anchors import Roster
 
-__all__ = ["make_deployment", "register", "register_chain"]
+__all__ = ["adopt_network", "make_deployment", "register", "register_chain"]
 
 
 def make_deployment(root: Path, plan: Plan, modulus: Path | None = None) -> Deployment:
@@ -50,6 +63,33 @@ def make_deployment(root: Path, plan: Plan, modulus: Path | None = None) -> Depl
     return deployment
 
 
+def adopt_network(root: Path, modulus: Path | None = None) -> Deployment:
+    """Make a deployment of a running Fabric network: its owners' keys, organisations, sources, and the plan.
+
+    May be called again, and must be after an edge was added: what is there already is left as it is.
+
+    Args:
+        root: the network's folder.
+        modulus: a ceremony's modulus file for all chains; only before the network's first adoption.
+
+    Raises:
+        NetworkError: there is no network.
+        LedgerError: a chain does not take it.
+        DeploymentError: the modulus is too short, or comes too late.
+    """
+    from network.network import Network
+
+    deployment = Deployment.adopt(root, Plan.of_network(Network(root).topology))
+    if modulus is not None:
+        if Deployment.exists(root):
+            raise DeploymentError(f"the chains of {root} have their modulus already")
+        deployment.keep_modulus(modulus)
+    with Parts(deployment, "setup") as parts:
+        register(deployment, parts)
+    deployment.finish()
+    return deployment
+
+
 def register(deployment: Deployment, parts: Parts) -> None:
     """Tell every chain its organisations, its own roster and the chains whose anchors it accepts.
 
@@ -64,16 +104,25 @@ def register_chain(deployment: Deployment, parts: Parts, chain: ChainPlan) -> No
     plan = deployment.plan
     for msp_id in chain.organisations:
         ledger = parts.ledger(chain.chain, msp_id, Role.ADMIN)
-        owner = deployment.owner_key(msp_id)
-        call(ledger, RegisterOrganisation(Organisation(msp_id, msp_id, owner.spki)))
+        organisation = Organisation(msp_id, msp_id, deployment.owner_key(msp_id).spki)
+        if _known(ledger, GetOrganisation(msp_id)) != organisation:
+            call(ledger, RegisterOrganisation(organisation))
     admin = parts.ledger(chain.chain, chain.operator, Role.ADMIN)
     others = plan.edges if chain == plan.main else (plan.main,)
     for source in (chain, *others):
-        try:
+        # A source's roster may have been replaced since: then it stays as it is.
+        if _known(admin, GetSource(source.chain)) is None:
             call(admin, RegisterSource(_source(deployment, parts, source)))
-        except ContractRefused as error:
-            if error.code != "already-exists":
-                raise
+
+
+def _known(ledger: Ledger, message: Message) -> Any:
+    """What the chain answers, or None where it knows nothing of the kind."""
+    try:
+        return evaluate_typed(ledger, message)
+    except ContractRefused as error:
+        if error.status != 404:
+            raise
+        return None
 
 
 def _source(deployment: Deployment, parts: Parts, chain: ChainPlan) -> Source:

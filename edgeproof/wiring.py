@@ -7,17 +7,20 @@ from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from accumulator import Parameters
-from edgeproof.deployment import Deployment
+from edgeproof.deployment import Backend, Deployment
 from edgeproof.faults import FaultyLedger, FaultyStore, arm
 from edgeproof.settings import Settings
 from identity import Role
-from ledger.embedded import EmbeddedLedger
 from ledger.index import ChainIndex
 from ledger.port import Ledger
 from ledger.proofs import Prover
 from store import FileStore, Store
+
+if TYPE_CHECKING:
+    from network.network import Network
 
 __all__ = ["Parts"]
 
@@ -61,24 +64,46 @@ class Parts(AbstractContextManager["Parts"]):
         return Parameters(self.deployment.modulus, chain)
 
     def ledger(self, chain: str, msp_id: str, role: Role) -> Ledger:
-        """A chain's ledger, spoken to as one organisation's identity."""
+        """A chain's ledger, spoken to as one organisation's identity; on Fabric by way of its own peer."""
         key = (chain, msp_id, role)
         if key not in self._ledgers:
-            deployment = self.deployment
-            organisations = deployment.plan.chain(chain).organisations
-            ledger: Ledger = EmbeddedLedger(
-                deployment.ledger_path(chain),
-                submitter=deployment.signer(msp_id, role),
-                # The submitter's own organisation endorses first where it can; the policy asks for two.
-                endorsers=[
-                    deployment.signer(name, Role.PEER)
-                    for name in sorted(organisations, key=lambda name: (name != msp_id, name))[:2]
-                ],
-                orderer=deployment.orderer(chain),
-            )
+            fabric = self.deployment.plan.ledger is Backend.FABRIC
+            ledger = self._fabric(*key) if fabric else self._embedded(*key)
             self._stack.callback(ledger.close)
             self._ledgers[key] = FaultyLedger(ledger, self._failpoint) if self._failpoint else ledger
         return self._ledgers[key]
+
+    # Each backend is imported by those who use it: an audit starts in tenths of a second.
+
+    def _embedded(self, chain: str, msp_id: str, role: Role) -> Ledger:
+        from ledger.embedded import EmbeddedLedger
+
+        deployment = self.deployment
+        organisations = deployment.plan.chain(chain).organisations
+        return EmbeddedLedger(
+            deployment.ledger_path(chain),
+            submitter=deployment.signer(msp_id, role),
+            # The submitter's own organisation endorses first where it can; the policy asks for two.
+            endorsers=[
+                deployment.signer(name, Role.PEER)
+                for name in sorted(organisations, key=lambda name: (name != msp_id, name))[:2]
+            ],
+            orderer=deployment.orderer(chain),
+        )
+
+    def _fabric(self, chain: str, msp_id: str, role: Role) -> Ledger:
+        from ledger.fabric_ledger import FabricLedger
+
+        self.deployment.plan.chain(chain)
+        return FabricLedger(
+            self._network.peer(chain, msp_id), chain, submitter=self.deployment.signer(msp_id, role)
+        )
+
+    @cached_property
+    def _network(self) -> Network:
+        from network.network import Network
+
+        return Network(self.deployment.root)
 
     def index(self, ledger: Ledger) -> ChainIndex:
         """This process's element index of a chain."""
