@@ -1,8 +1,15 @@
 """A small honest supervisor: starts processes, restarts those that die, ends them all.
 
-Every child holds the reading end of a pipe whose writing end only the supervisor has: when the supervisor is
-gone, however it went, the pipe closes and the child ends itself (as ``edgeproof serve --with-parent`` does).
-So no process is left over, and no process id is ever guessed.
+What becomes of the processes when the supervisor itself is killed is decided by whether it keeps records:
+
+- Without records, every child holds the reading end of a pipe whose writing end only the supervisor has. When
+  the supervisor is gone, however it went, the pipe closes and the child ends itself (as ``edgeproof serve
+  --with-parent`` does). This suits services that somebody runs in a terminal.
+- With records, the children go on without it: a chain must not stop because its keeper did. Fabric's programs
+  could not watch a pipe anyway, and a death signal (prctl's PR_SET_PDEATHSIG) would end a whole network for
+  one killed process, and is tied to the thread that forked. So each child is written down before it runs, and
+  the next supervisor adopts it or ends it by its record. No process ever runs unrecorded: a child waits
+  behind a gate, a shell that becomes the program only once a line arrives and ends when the pipe closes first.
 """
 
 from __future__ import annotations
@@ -10,21 +17,28 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
+import shutil
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from network.errors import ProcessFailed
+from network.records import ProcessId, Record, Records
 
-__all__ = ["ProcessSpec", "Supervisor"]
+__all__ = ["ProcessSpec", "ProcessState", "Supervisor"]
 
 _log = logging.getLogger(__name__)
 _LOG_LIMIT = 8 * 1024 * 1024
+_LOGS_KEPT = 3
+_ROTATION_S = 5.0
+_YOUNG_S = 2.0
+_GATE = 'read -r _ && exec "$@" < /dev/null'
 
 
 @dataclass(frozen=True)
@@ -34,16 +48,64 @@ class ProcessSpec:
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Added to the supervisor's own environment at the first start only (tests arm failpoints with it)."""
+    """Added to what every process of the supervisor gets."""
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """How one supervised process is doing."""
+
+    name: str
+    state: str
+    """``running``, ``restarting`` (it died and waits for its next start) or ``given up``."""
+    pid: int | None
+    deaths: int
+    """How often it ended unasked."""
+    young_deaths: int
+    """How often in a row it ended within its first two seconds."""
+    last_end: str
+    """The last unasked end, for instance ``SIGKILL`` or ``exit 1``; empty where there was none."""
+
+
+@dataclass
+class _Running:
+    """A process that was started here (``child``) or adopted, with a pidfd that means it alone."""
+
+    process: ProcessId
+    descriptor: int
+    child: subprocess.Popen[bytes] | None = None
+    log: IO[bytes] | None = None
+
+    def ended(self) -> bool:
+        return bool(_readable([self.descriptor], 0.0))
+
+    def signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.descriptor, number)
+
+    def forget(self) -> int | None:
+        """Reap an ended process and let go of everything; its return code, unknown where adopted."""
+        code = None
+        if self.child is not None:
+            code = self.child.wait()
+            if self.child.stdin is not None:
+                # What the gate was never sent stays in the buffer of a closed pipe.
+                with contextlib.suppress(BrokenPipeError):
+                    self.child.stdin.close()
+        if self.log is not None:
+            self.log.close()
+        os.close(self.descriptor)
+        return code
 
 
 @dataclass
 class _Child:
     spec: ProcessSpec
-    process: subprocess.Popen[bytes] | None = None
-    log: IO[bytes] | None = None
+    running: _Running | None = None
     starts: int = 0
     deaths: int = 0
+    young: int = 0
+    last_end: str = ""
     not_before: float = 0.0
     started: float = 0.0
 
@@ -52,20 +114,40 @@ class Supervisor:
     """Keeps a set of processes running until ``stop``.
 
     Args:
-        logs: folder for one log file a process (appended; turned over at 8 MiB).
+        logs: folder for one log file a process (appended; turned over at 8 MiB, three old ones are kept).
+        records: where running processes are written down; None ties them to this process's life.
+        host: host of the topology, for the records.
+        environment: what every process gets; None for all that this process has.
         backoff_s: pause before the first restart, doubled while a process keeps dying young, seconds.
-        max_restarts: give up on a process that died this often within its first two seconds, in a row.
+        max_backoff_s: longest pause, seconds.
+        max_restarts: give up on a process that died this often within its first two seconds, in a row; None
+            never gives up.
     """
 
-    def __init__(self, logs: Path, *, backoff_s: float = 0.1, max_restarts: int = 8) -> None:
+    def __init__(
+        self,
+        logs: Path,
+        *,
+        records: Records | None = None,
+        host: str = "local",
+        environment: Mapping[str, str] | None = None,
+        backoff_s: float = 0.1,
+        max_backoff_s: float = 10.0,
+        max_restarts: int | None = 8,
+    ) -> None:
         self._logs = logs
+        self._records = records
+        self._host = host
+        self._environment = environment
         self._backoff = backoff_s
+        self._max_backoff = max_backoff_s
         self._max_restarts = max_restarts
         self._children: dict[str, _Child] = {}
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self.on_death: Callable[[str, int], None] = lambda name, code: None
+        self._alarm = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.on_death: Callable[[str, int | None], None] = lambda name, code: None
         """Called with a process's name and its return code whenever it died unasked."""
 
     def __enter__(self) -> Supervisor:
@@ -75,32 +157,62 @@ class Supervisor:
         self.stop()
 
     def start(self, spec: ProcessSpec) -> None:
-        """Start a process and keep it running."""
+        """Start a process and keep it running.
+
+        Raises:
+            ProcessFailed: one of this name is supervised, or the system refuses to start it.
+        """
         with self._lock:
-            if spec.name in self._children:
-                raise ProcessFailed(f"{spec.name} is already supervised")
-            child = _Child(spec)
-            self._children[spec.name] = child
-            self._spawn(child)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
-                self._thread.start()
+            self._enter(child := _Child(spec))
+            try:
+                self._spawn(child)
+            except OSError as error:
+                del self._children[spec.name]
+                raise ProcessFailed(f"{spec.name} cannot be started: {error}") from error
+
+    def adopt(self, record: Record) -> bool:
+        """Look after a process that an earlier supervisor started.
+
+        Returns:
+            Whether it still runs.
+
+        Raises:
+            ProcessFailed: one of this name is supervised.
+        """
+        with self._lock:
+            descriptor = record.process.open()
+            if descriptor is None:
+                return False
+            child = _Child(ProcessSpec(record.name, record.command, record.environment), starts=1)
+            child.running = _Running(record.process, descriptor)
+            self._enter(child)
+            return True
 
     def pid(self, name: str) -> int | None:
         """The process id of a running child, or None."""
         with self._lock:
-            process = self._children[name].process
-            return process.pid if process is not None and process.poll() is None else None
+            running = self._children[name].running
+            return running.process.pid if running is not None and not running.ended() else None
 
     def names(self) -> tuple[str, ...]:
         """Every supervised process."""
         with self._lock:
             return tuple(self._children)
 
+    def spec(self, name: str) -> ProcessSpec:
+        """What a supervised process was started as."""
+        with self._lock:
+            return self._children[name].spec
+
     def deaths(self, name: str) -> int:
         """How often a process died unasked."""
         with self._lock:
             return self._children[name].deaths
+
+    def states(self) -> list[ProcessState]:
+        """How every supervised process is doing."""
+        with self._lock:
+            return [self._state(child) for child in self._children.values()]
 
     def kill(self, name: str) -> bool:
         """SIGKILL a child, as a fault would; it is started again.
@@ -109,10 +221,10 @@ class Supervisor:
             Whether there was a running process to kill.
         """
         with self._lock:
-            process = self._children[name].process
-            if process is None or process.poll() is not None:
+            running = self._children[name].running
+            if running is None or running.ended():
                 return False
-            process.kill()
+            running.signal(signal.SIGKILL)
             return True
 
     def check(self) -> None:
@@ -123,99 +235,198 @@ class Supervisor:
         """
         with self._lock:
             for child in self._children.values():
-                if child.process is None and child.starts > self._max_restarts:
-                    raise ProcessFailed(f"{child.spec.name} keeps ending:\n{self._tail(child.spec.name)}")
+                if self._state(child).state == "given up":
+                    raise ProcessFailed(f"{child.spec.name} keeps ending:\n{self.tail(child.spec.name)}")
+
+    def end(self, names: Iterable[str], timeout_s: float = 20.0) -> None:
+        """End some processes and supervise them no longer; all at once, as ``stop`` does."""
+        with self._lock:
+            taken = [self._children.pop(name) for name in names if name in self._children]
+        self._end(taken, timeout_s)
 
     def stop(self, timeout_s: float = 20.0) -> None:
         """End every process: SIGTERM, then SIGKILL after ``timeout_s`` seconds, to their children too."""
         self._stopping.set()
         if self._thread is not None:
-            self._thread.join(timeout=2)
-        with self._lock:
-            running = [child for child in self._children.values() if child.process is not None]
-            for child in running:
-                assert child.process is not None
-                with contextlib.suppress(ProcessLookupError):
-                    child.process.terminate()
-            deadline = time.monotonic() + timeout_s
-            for child in running:
-                assert child.process is not None
-                if not _ended(child.process, deadline):
-                    _log.warning("%s did not end by itself", child.spec.name)
-                # Whatever it has started and left goes with it. Until it is waited for, the number of its
-                # process group belongs to nobody else.
-                if child.process.returncode is None:
-                    with contextlib.suppress(ProcessLookupError, PermissionError):
-                        os.killpg(child.process.pid, signal.SIGKILL)
-                child.process.wait()
-                self._close(child)
-            self._children.clear()
+            os.eventfd_write(self._alarm, 1)
+            self._thread.join()
+            self._thread = None
+        self.end(self.names(), timeout_s)
+        if self._alarm >= 0:
+            os.close(self._alarm)
+            self._alarm = -1
+
+    def tail(self, name: str) -> str:
+        """The end of a process's log."""
+        path = self._logs / f"{name}.log"
+        return path.read_bytes()[-2000:].decode(errors="replace") if path.exists() else ""
+
+    def _enter(self, child: _Child) -> None:
+        if child.spec.name in self._children:
+            raise ProcessFailed(f"{child.spec.name} is already supervised")
+        self._children[child.spec.name] = child
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+            self._thread.start()
+        os.eventfd_write(self._alarm, 1)
 
     def _spawn(self, child: _Child) -> None:
+        spec = child.spec
         self._logs.mkdir(parents=True, exist_ok=True)
-        path = self._logs / f"{child.spec.name}.log"
-        if path.exists() and path.stat().st_size > _LOG_LIMIT:
-            path.replace(path.with_suffix(".log.1"))
-        child.log = path.open("ab")
-        environment = dict(os.environ)
-        if child.starts == 0:
-            environment |= child.spec.environment
-        child.process = subprocess.Popen(
-            list(child.spec.command),
-            stdin=subprocess.PIPE,
-            stdout=child.log,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            # Ctrl-C in a terminal reaches the supervisor alone, which then ends its children in order.
-            start_new_session=True,
-        )
+        base = os.environ if self._environment is None else self._environment
+        log = (self._logs / f"{spec.name}.log").open("ab")
+        try:
+            process = subprocess.Popen(
+                list(spec.command)
+                if self._records is None
+                else ["/bin/sh", "-c", _GATE, spec.name, *spec.command],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**base, **spec.environment},
+                # Ctrl-C in a terminal reaches the supervisor alone, which then ends its children in order.
+                start_new_session=True,
+            )
+        except OSError:
+            log.close()
+            raise
+        # Nobody else reaps a child: until then its number is its own, and so is the descriptor.
+        child.running = _Running(_own_child(process.pid), os.pidfd_open(process.pid), process, log)
+        if self._records is not None:
+            try:
+                self._open_gate(spec, child.running, self._records)
+            except OSError:
+                child.running.signal(signal.SIGKILL)
+                child.running.forget()
+                child.running = None
+                raise
         child.starts += 1
         child.started = time.monotonic()
 
+    def _open_gate(self, spec: ProcessSpec, running: _Running, records: Records) -> None:
+        """Write a waiting process down, then let it become its program."""
+        own, command, environment = running.process, tuple(spec.command), dict(spec.environment)
+        records.write(Record(spec.name, "node", self._host, own, command, environment, time.time()))
+        assert running.child is not None
+        assert running.child.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            running.child.stdin.write(b"\n")
+            running.child.stdin.close()
+
     def _watch(self) -> None:
-        while not self._stopping.wait(0.02):
+        next_rotation = time.monotonic() + _ROTATION_S
+        while True:
+            with self._lock:
+                watched = [
+                    child.running.descriptor for child in self._children.values() if child.running is not None
+                ]
+                waiting = [child for child in self._children.values() if self._due(child)]
+            wake = min([next_rotation, *(child.not_before for child in waiting)])
+            _readable([self._alarm, *watched], max(0.0, wake - time.monotonic()))
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._alarm)
             with self._lock:
                 if self._stopping.is_set():
                     return
                 for child in self._children.values():
                     self._look_at(child)
+                if time.monotonic() >= next_rotation:
+                    next_rotation = time.monotonic() + _ROTATION_S
+                    for name in self._children:
+                        _turn_over(self._logs / f"{name}.log")
 
     def _look_at(self, child: _Child) -> None:
         now = time.monotonic()
-        if child.process is not None:
-            code = child.process.poll()
-            if code is None:
+        if child.running is not None:
+            if not child.running.ended():
                 return
-            self._close(child)
-            child.process = None
+            code = child.running.forget()
+            child.running = None
             child.deaths += 1
-            if now - child.started > 2.0:
-                child.starts = 1  # it had run: a fresh series of restarts
-            child.not_before = now + self._backoff * 2 ** min(child.starts - 1, 6)
-            reason = signal.Signals(-code).name if code < 0 else f"exit {code}"
-            _log.info("%s ended (%s); it is started again", child.spec.name, reason)
+            # It had run: a fresh series of restarts.
+            child.young = child.young + 1 if now - child.started <= _YOUNG_S else 0
+            pause = self._backoff * 2.0 ** max(0, min(child.young - 1, 16))
+            child.not_before = now + min(pause, self._max_backoff)
+            child.last_end = _reason(code)
+            _log.info("%s ended (%s); it is started again", child.spec.name, child.last_end)
             self.on_death(child.spec.name, code)
-        elif now >= child.not_before and child.starts <= self._max_restarts:
-            self._spawn(child)
+        elif self._due(child) and now >= child.not_before:
+            try:
+                self._spawn(child)
+            except OSError as error:
+                # The disk is full, or there are too many processes: both pass.
+                child.young += 1
+                child.last_end = f"not started: {error}"
+                child.not_before = now + min(self._backoff * 2.0 ** min(child.young, 16), self._max_backoff)
 
-    def _tail(self, name: str) -> str:
-        path = self._logs / f"{name}.log"
-        return path.read_bytes()[-2000:].decode(errors="replace") if path.exists() else ""
+    def _due(self, child: _Child) -> bool:
+        """Whether the process is down and shall be started again."""
+        return child.running is None and (self._max_restarts is None or child.young <= self._max_restarts)
 
-    @staticmethod
-    def _close(child: _Child) -> None:
-        if child.process is not None and child.process.stdin is not None:
-            child.process.stdin.close()
-        if child.log is not None:
-            child.log.close()
+    def _state(self, child: _Child) -> ProcessState:
+        if child.running is not None and not child.running.ended():
+            state, pid = "running", child.running.process.pid
+        else:
+            state = "restarting" if child.running is not None or self._due(child) else "given up"
+            pid = None
+        return ProcessState(child.spec.name, state, pid, child.deaths, child.young, child.last_end)
+
+    def _end(self, children: Sequence[_Child], timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        for child in children:
+            if child.running is not None:
+                child.running.signal(signal.SIGTERM)
+        for child in children:
+            running = child.running
+            if running is None:
+                continue
+            if not _readable([running.descriptor], max(0.0, deadline - time.monotonic())):
+                _log.warning("%s did not end by itself", child.spec.name)
+            # Whatever it has started and left goes with it. Until a child is waited for, the number of its
+            # process group belongs to nobody else; of an adopted process that cannot be known.
+            if running.child is not None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(running.process.pid, signal.SIGKILL)
+            running.signal(signal.SIGKILL)
+            _readable([running.descriptor], 10.0)
+            running.forget()
+            if self._records is not None:
+                self._records.remove(child.spec.name, running.process)
 
 
-def _ended(process: subprocess.Popen[bytes], deadline: float) -> bool:
-    """Wait for a child's end, at most until ``deadline``, and leave it to be waited for; whether it ended."""
-    while process.returncode is None:
-        if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
-            return True
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(0.01)
-    return True
+def _own_child(pid: int) -> ProcessId:
+    """The id of a child of this process; one that has ended already counts as never alive."""
+    return ProcessId.of(pid) or ProcessId(pid, -1, "")
+
+
+def _readable(descriptors: Iterable[int], timeout_s: float) -> bool:
+    """Whether one of the pidfds' processes has ended (or the alarm was raised) within the time."""
+    poller = select.poll()
+    for descriptor in descriptors:
+        poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(timeout_s * 1000))
+
+
+def _reason(code: int | None) -> str:
+    if code is None:
+        return "unknown, it was adopted"
+    return signal.Signals(-code).name if code < 0 else f"exit {code}"
+
+
+def _turn_over(path: Path) -> None:
+    """Begin a log anew once it is large.
+
+    The process keeps the file open for appending, so its bytes are copied away and the file is emptied; a
+    line that is written in between is lost, as with logrotate's copytruncate.
+    """
+    try:
+        if path.stat().st_size <= _LOG_LIMIT:
+            return
+        for number in range(_LOGS_KEPT - 1, 0, -1):
+            older = path.with_name(f"{path.name}.{number}")
+            if older.exists():
+                older.replace(path.with_name(f"{path.name}.{number + 1}"))
+        shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+        os.truncate(path, 0)
+    except OSError as error:
+        _log.warning("%s cannot be turned over: %s", path, error)

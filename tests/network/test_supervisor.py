@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from network.errors import ProcessFailed
+from network.records import Record, Records
 from network.supervisor import ProcessSpec, Supervisor
 
 SLEEPER = [sys.executable, "-c", "import sys; sys.stdin.buffer.read()"]
@@ -95,14 +96,16 @@ def test_a_process_that_keeps_ending_is_given_up_with_its_log(tmp_path: Path) ->
         wait_for(given_up)
 
 
-def test_the_first_start_alone_gets_the_extra_environment(tmp_path: Path) -> None:
-    script = "import os,sys; print(os.environ.get('ARMED', 'no'), flush=True); sys.stdin.buffer.read()"
-    with Supervisor(tmp_path, backoff_s=0.01) as supervisor:
-        supervisor.start(ProcessSpec("armed", [sys.executable, "-c", script], {"ARMED": "yes"}))
-        log = tmp_path / "armed.log"
-        wait_for(lambda: log.exists() and log.read_text() == "yes\n")
-        supervisor.kill("armed")
-        wait_for(lambda: log.read_text() == "yes\nno\n")
+def test_every_start_gets_the_environment_and_nothing_else_where_one_is_given(tmp_path: Path) -> None:
+    script = "import os,sys; print(sorted(os.environ), flush=True); sys.stdin.buffer.read()"
+    base = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+    with Supervisor(tmp_path, backoff_s=0.01, environment=base) as supervisor:
+        supervisor.start(ProcessSpec("dressed", [sys.executable, "-c", script], {"MINE": "yes"}))
+        log = tmp_path / "dressed.log"
+        line = "['LC_ALL', 'MINE', 'PATH']\n"
+        wait_for(lambda: log.exists() and log.read_text() == line)
+        supervisor.kill("dressed")
+        wait_for(lambda: log.read_text() == 2 * line)
 
 
 def test_no_process_outlives_a_killed_supervisor(tmp_path: Path) -> None:
@@ -132,3 +135,83 @@ def test_a_name_is_supervised_once(tmp_path: Path) -> None:
         supervisor.start(ProcessSpec("one", SLEEPER))
         with pytest.raises(ProcessFailed, match="already"):
             supervisor.start(ProcessSpec("one", SLEEPER))
+
+
+def test_a_large_log_is_turned_over_while_its_process_writes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("network.supervisor._ROTATION_S", 0.05)
+    script = "import time\nwhile True: print('new', flush=True); time.sleep(0.02)"
+    log, old = tmp_path / "talker.log", tmp_path / "talker.log.1"
+    log.write_bytes(b"old\n" * 3 * 1024 * 1024)
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start(ProcessSpec("talker", [sys.executable, "-c", script]))
+        wait_for(lambda: old.exists() and log.read_bytes().startswith(b"new\n"))
+        assert old.read_bytes().startswith(b"old\n" * 3 * 1024 * 1024)
+        assert supervisor.deaths("talker") == 0
+
+
+def test_a_program_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
+    with Supervisor(tmp_path) as supervisor:
+        with pytest.raises(ProcessFailed, match="cannot be started"):
+            supervisor.start(ProcessSpec("missing", ["/nowhere/at-all"]))
+        assert supervisor.names() == ()
+
+
+def test_one_of_several_is_ended_and_the_others_go_on(tmp_path: Path) -> None:
+    with Supervisor(tmp_path) as supervisor:
+        for name in ("a", "b"):
+            supervisor.start(ProcessSpec(name, SLEEPER))
+        gone, stays = supervisor.pid("a"), supervisor.pid("b")
+        supervisor.end(["a"])
+        assert gone is not None
+        assert not alive(gone)
+        assert supervisor.names() == ("b",)
+        assert supervisor.pid("b") == stays
+
+
+RECORDED = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+def test_recorded_processes_outlive_a_killed_supervisor_and_are_adopted(tmp_path: Path) -> None:
+    parent = (
+        "import time; from pathlib import Path; from network.supervisor import *;"
+        " from network.records import Records;"
+        f" s = Supervisor(Path({str(tmp_path)!r}), records=Records(Path({str(tmp_path / 'run')!r})));"
+        f" [s.start(ProcessSpec(name, {RECORDED!r}, {{'WHO': name}})) for name in 'ab'];"
+        " print('up', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    records = Records(tmp_path / "run")
+    found = records.living("node")
+    assert [record.name for record in found] == ["a", "b"]
+    with Supervisor(tmp_path, records=records, backoff_s=0.01) as supervisor:
+        for record in found:
+            assert supervisor.adopt(record)
+            assert supervisor.pid(record.name) == record.process.pid
+        # An adopted process is watched like any other, and started again as its record says.
+        assert supervisor.kill("a")
+        wait_for(lambda: supervisor.pid("a") not in (None, found[0].process.pid))
+        again = records.read("a")
+        assert again is not None
+        assert (again.process.pid, again.environment) == (supervisor.pid("a"), {"WHO": "a"})
+    wait_for(lambda: not any(record.process.alive for record in found))
+    assert records.all() == []
+
+
+def test_a_process_waits_for_its_record(tmp_path: Path) -> None:
+    class Full(Records):
+        def write(self, record: Record) -> None:
+            raise OSError(28, "No space left on device")
+
+    witness = tmp_path / "ran"
+    supervisor = Supervisor(tmp_path, records=Full(tmp_path / "run"))
+    with pytest.raises(ProcessFailed, match="No space left"):
+        supervisor.start(ProcessSpec("one", ["/bin/sh", "-c", f"touch {witness}; sleep 60"]))
+    supervisor.stop()
+    assert not witness.exists()
