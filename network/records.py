@@ -178,7 +178,14 @@ class Records:
 
 
 @contextlib.contextmanager
-def register(folder: Path, name: str, command: Sequence[str] = (), *, host: str = "local") -> Iterator[None]:
+def register(
+    folder: Path,
+    name: str,
+    command: Sequence[str] = (),
+    *,
+    host: str = "local",
+    kind: str = "supervisor",
+) -> Iterator[None]:
     """Enter this process as a supervisor over a deployment for as long as the block lasts.
 
     ``down`` ends what is entered here first. A second process of the same name is refused: the lock belongs
@@ -189,6 +196,7 @@ def register(folder: Path, name: str, command: Sequence[str] = (), *, host: str 
         name: what it supervises, for instance ``services``.
         command: its command line, for people.
         host: the topology's host.
+        kind: ``keeper`` for a keeper.
 
     Raises:
         ProcessFailed: another one of this name runs.
@@ -204,7 +212,7 @@ def register(folder: Path, name: str, command: Sequence[str] = (), *, host: str 
             )
         own = ProcessId.of(os.getpid())
         assert own is not None
-        records.write(Record(name, "supervisor", host, own, tuple(command), {}, time.time()))
+        records.write(Record(name, kind, host, own, tuple(command), {}, time.time()))
         try:
             yield
         finally:

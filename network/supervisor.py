@@ -9,7 +9,7 @@ What becomes of the processes when the supervisor itself is killed is decided by
   could not watch a pipe anyway, and a death signal (prctl's PR_SET_PDEATHSIG) would end a whole network for
   one killed process, and is tied to the thread that forked. So each child is written down before it runs, and
   the next supervisor adopts it or ends it by its record. No process ever runs unrecorded: a child waits
-  behind a gate, a shell that becomes the program only once a line arrives and ends when the pipe closes first.
+  behind a gate, a shell that becomes the program only once a line arrives and ends if the pipe closes first.
 """
 
 from __future__ import annotations
