@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -31,11 +32,11 @@ def run(
     from edgeproof.processes import stop_on_signals
     from edgeproof.training_runs import find_run
     from edgeproof.wiring import Parts
+    from network.records import register
     from network.supervisor import Supervisor
 
     opened = Deployment(deployment or Settings.from_environment().deployment)
     ports = {edge.chain: port + number for number, edge in enumerate(opened.plan.edges)}
-    _check_free(ports)
     if training:
         with Parts(opened, "run") as parts:
             if find_run(parts, training) is None:
@@ -44,7 +45,11 @@ def run(
                     f"`edgeproof train {training} --deployment {opened.root}` creates it."
                 )
     stop = stop_on_signals()
-    with Supervisor(opened.state_path("logs")) as supervisor:
+    with (
+        register(opened.root / "run", "services", sys.argv),
+        Supervisor(opened.state_path("logs")) as supervisor,
+    ):
+        _check_free(ports)
         for spec in service_specs(opened, ports):
             supervisor.start(spec)
         if training:
