@@ -72,6 +72,8 @@ class Check(StrEnum):
     ANCHOR_LINKAGE = "anchor-linkage"
     MAIN_ANCHOR = "main-anchor"
     HOLDING_BLOCK = "holding-block"
+    CONFIGURATION = "configuration"
+    """Each block is checked under the configuration in force, each configuration under the one before."""
     BLOCK_SIGNATURE = "block-signature"
     ENDORSEMENT = "endorsement"
     ENVELOPE = "envelope"

@@ -15,7 +15,7 @@ import typer
 
 from audit.errors import AuditError, Check, Unusable
 from audit.report import Outcome, failed, internal, verified
-from audit.state import remember
+from audit.state import load_state, remember
 from audit.verifier import Verified, read_trust, verify_bundle
 
 if TYPE_CHECKING:
@@ -76,9 +76,11 @@ def check_and_remember(bundle: Bundle, trust: TrustRoot, state: Path | None, max
     Raises:
         AuditError: the bundle, or the memory, refuses.
     """
+    if state is not None:
+        trust = load_state(state).extend(trust)
     result = verify_bundle(bundle, trust, now=int(time.time()), max_age=max_age)
     if state is not None:
-        remember(state, result.statements)
+        remember(state, result.statements, result.configurations)
     return result
 
 

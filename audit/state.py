@@ -3,6 +3,9 @@
 The file only grows. A statement that shares chain and number with a remembered one but not its digest is a
 conflict; one whose order contradicts a remembered one is a rollback. An *older* statement than the newest is
 no rollback: proofs are made against the first anchor that covers an element, for ever.
+
+Configuration blocks are remembered too: with them the trust root grows, and keys that an update retired are
+never believed again, whatever a later bundle leaves out.
 """
 
 from __future__ import annotations
@@ -10,15 +13,20 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from audit.errors import Check, Conflict, Invalid, Unusable
 from protocol.anchors import AnchorStatement, SignedStatement
+from protocol.blocks import header_hash, parse_block
+from protocol.bundle import BlockEvidence
+from protocol.constraints import check_ascending, to_base64
 from protocol.encodings import decode, encode
 from protocol.errors import EncodingError
+from protocol.trust import ChainTrust, TrustRoot
 
 __all__ = ["AuditState", "KnownChain", "Seen", "contradicts_order", "load_state", "remember", "save_state"]
 
@@ -59,16 +67,33 @@ class AuditState:
 
     schema: str = SCHEMA
     chains: tuple[KnownChain, ...] = ()
+    configurations: tuple[BlockEvidence, ...] = ()
+    """Configuration blocks after genesis that were verified, sorted by chain and number."""
 
     def __post_init__(self) -> None:
+        check_ascending((block.key for block in self.configurations), "configurations")
         names = [known.chain for known in self.chains]
         if self.schema != SCHEMA:
             raise ValueError(f"the state's schema is not {SCHEMA}")
         if names != sorted(set(names)):
             raise ValueError("the chains are not sorted or not distinct")
 
-    def admit(self, statements: Iterable[SignedStatement]) -> AuditState:
-        """The state that also remembers ``statements`` (whose signatures were verified before).
+    def extend(self, trust: TrustRoot) -> TrustRoot:
+        """The trust root with the configurations that were seen since.
+
+        Raises:
+            Invalid: another configuration was seen than the trust root knows (check ``configuration``).
+        """
+        later: dict[str, list[BlockEvidence]] = defaultdict(list)
+        for block in self.configurations:
+            later[block.chain].append(block)
+        chains = (_extended(one, later[one.chain]) if one.chain in later else one for one in trust.chains)
+        return replace(trust, chains=tuple(chains))
+
+    def admit(
+        self, statements: Iterable[SignedStatement], configurations: Iterable[BlockEvidence] = ()
+    ) -> AuditState:
+        """The state that also remembers ``statements`` and ``configurations`` (all verified before).
 
         Raises:
             Conflict: another statement with a remembered chain and number.
@@ -78,7 +103,12 @@ class AuditState:
         for signed in sorted(statements, key=lambda one: (one.statement.chain, one.statement.number)):
             chain = signed.statement.chain
             known[chain] = _admit_one(known.get(chain), signed)
-        return AuditState(SCHEMA, tuple(known[chain] for chain in sorted(known)))
+        blocks = {block.key: block for block in (*configurations, *self.configurations)}
+        return AuditState(
+            SCHEMA,
+            tuple(known[chain] for chain in sorted(known)),
+            tuple(blocks[key] for key in sorted(blocks)),
+        )
 
     def check_head(self, chain: str, number: int) -> None:
         """Refuse a live chain that offers fewer anchors than were seen.
@@ -152,8 +182,10 @@ def save_state(path: Path, state: AuditState) -> None:
         raise Unusable(Check.STATE, f"cannot be written: {error.strerror}", str(path)) from error
 
 
-def remember(path: Path, statements: Iterable[SignedStatement]) -> AuditState:
-    """Admit ``statements`` to the file; two audits at once do not lose each other's.
+def remember(
+    path: Path, statements: Iterable[SignedStatement], configurations: Iterable[BlockEvidence] = ()
+) -> AuditState:
+    """Admit ``statements`` and ``configurations`` to the file; two audits at once do not lose each other's.
 
     Raises:
         Unusable: the file cannot be read or written.
@@ -162,10 +194,24 @@ def remember(path: Path, statements: Iterable[SignedStatement]) -> AuditState:
     """
     with _locked(path):
         before = load_state(path)
-        after = before.admit(statements)
+        after = before.admit(statements, configurations)
         if after != before:
             save_state(path, after)
         return after
+
+
+def _extended(trust: ChainTrust, seen: Sequence[BlockEvidence]) -> ChainTrust:
+    known = {block.header.number: block for block in map(parse_block, trust.configuration_blocks())}
+    more = []
+    for evidence in seen:
+        block = evidence.block()
+        own = known.get(evidence.number)
+        if own is None and evidence.number > max(known):
+            more.append(to_base64(block.SerializeToString(deterministic=True)))
+        elif own is None or header_hash(own.header) != header_hash(block.header):
+            where = f"{trust.chain} block {evidence.number}"
+            raise Invalid(Check.CONFIGURATION, "another configuration was seen before", where)
+    return replace(trust, config_blocks=(*trust.config_blocks, *more))
 
 
 @contextmanager

@@ -31,9 +31,11 @@ from chaincode.api import AcceptAnchor, AnchorAccepted
 from chaincode.payloads import decode_result
 from protocol.anchors import AnchorStatement, SignedStatement
 from protocol.blocks import header_hash
-from protocol.bundle import Bundle, Holding, parse_bundle
+from protocol.bundle import BlockEvidence, Bundle, Holding, parse_bundle
+from protocol.configuration import Configuration
 from protocol.encodings import decode, sha256
 from protocol.errors import EncodingError, MalformedJson
+from protocol.transactions import Transaction
 from protocol.trust import TrustRoot, parse_trust
 
 __all__ = ["Verified", "read_bundle", "read_trust", "verify_bundle"]
@@ -52,6 +54,8 @@ class Verified:
     """Claimed time at which the newest main anchor was accepted elsewhere, seconds since 1970 UTC."""
     statements: tuple[SignedStatement, ...]
     """All of them, for the caller's memory (``audit.state``)."""
+    configurations: tuple[BlockEvidence, ...]
+    """Configuration blocks that were verified, for the same memory."""
 
 
 def read_bundle(raw: bytes) -> Bundle:
@@ -110,7 +114,7 @@ class _Verification:
         self._chains: Final = TrustedChains(trust)
         self._main: Final = trust.main
         self._evidence: Final = Evidence(bundle)
-        self._blocks: dict[tuple[str, int], common_pb2.Block] = {}
+        self._blocks: dict[tuple[str, int], tuple[common_pb2.Block, Configuration]] = {}
         self._held_at: dict[tuple[str, int, int], int] = {}
         """By holding, when that chain accepted main's statement, in seconds."""
         self._carried: dict[int, set[str]] = defaultdict(set)
@@ -120,7 +124,9 @@ class _Verification:
         bundle, evidence = self._bundle, self._evidence
         # 2. Statements: quorums, parameters, continuity, checkpoints of the trust root, conflicts.
         check_statements(bundle.statements, self._chains)
-        # 3. Blocks: linkage to their data, orderers' signatures; tips are the ones that anchors name.
+        # 3. Configurations, each under the one before; blocks under the one in force: linkage to their data
+        #    and to neighbours, orderers' signatures; tips are the ones that anchors name.
+        self._follow_configurations()
         self._check_blocks()
         # 4. Holdings: an endorsed transaction in such a block accepted just this statement.
         for holding in bundle.holdings:
@@ -152,37 +158,64 @@ class _Verification:
         if max_age is not None and now is not None and now - as_of > max_age:
             raise Unverifiable(Check.MAX_AGE, f"the newest anchor is {now - as_of} s old, over {max_age} s")
         return Verified(
-            bundle.kind, bundle.chain, bundle.subject, bundle.profile, facts, as_of, bundle.statements
+            kind=bundle.kind,
+            chain=bundle.chain,
+            subject=bundle.subject,
+            profile=bundle.profile,
+            facts=facts,
+            as_of=as_of,
+            statements=bundle.statements,
+            configurations=bundle.configurations,
         )
 
     # ------------------------------------------------------------------ 3. and 4. blocks
 
     def _check_blocks(self) -> None:
         for shown in self._bundle.blocks:
-            block = check_block(shown, self._chains.find(shown.chain))
-            self._blocks[shown.key] = block
-            for signed in self._bundle.statements:
-                statement = signed.statement
-                if (statement.chain, statement.height) != (shown.chain, shown.number + 1):
-                    continue
-                if statement.header_hash != header_hash(block.header):
-                    why = f"anchor {statement.number} names another block {shown.number}"
-                    raise Invalid(Check.ANCHOR_LINKAGE, why, shown.chain)
+            self._blocks[shown.key] = check_block(shown, self._chains.find(shown.chain))
+        hashes = {
+            shown.key: header_hash(shown.block().header)
+            for shown in (*self._bundle.configurations, *self._bundle.blocks)
+        }
+        for shown in (*self._bundle.configurations, *self._bundle.blocks):
+            if hashes.get((shown.chain, shown.number - 1), shown.previous_hash) != shown.previous_hash:
+                why = f"does not follow the block {shown.number - 1} that is shown"
+                raise Invalid(Check.HOLDING_BLOCK, why, f"{shown.chain} block {shown.number}")
+        for signed in self._bundle.statements:
+            statement = signed.statement
+            tip = (statement.chain, statement.height - 1)
+            if hashes.get(tip, statement.header_hash) != statement.header_hash:
+                why = f"anchor {statement.number} names another block {statement.height - 1}"
+                raise Invalid(Check.ANCHOR_LINKAGE, why, statement.chain)
 
-    def _envelope(self, chain: str, number: int, index: int) -> bytes:
-        """An envelope of a block of the bundle; empty where the block has none at that place."""
-        block = self._blocks.get((chain, number))
-        if block is None:
+    def _follow_configurations(self) -> None:
+        """Take the configuration blocks; each must lie below a block that is shown.
+
+        A configuration that no block rests on would be a part that the subject does not lead to; and with
+        every one up to the newest named by the blocks, a block under an older one is found out.
+        """
+        newest = {shown.chain: shown.number for shown in self._bundle.blocks}
+        for shown in self._bundle.configurations:
+            self._chains.find(shown.chain).follow(shown)
+            if shown.number >= newest.get(shown.chain, 0):
+                why = f"the subject does not lead to {shown.chain} {shown.number}"
+                raise Invalid(Check.UNUSED, why, "configurations")
+
+    def _transaction(self, chain: str, number: int, index: int, where: str) -> Transaction | None:
+        """A transaction in a block of the bundle, checked; None where the block has none at that place."""
+        if (chain, number) not in self._blocks:
             raise Unverifiable(Check.MISSING, f"{chain} block {number} is not in the bundle")
-        envelopes = block.data.data
-        return bytes(envelopes[index]) if index < len(envelopes) else b""
+        block, configuration = self._blocks[chain, number]
+        if index >= len(block.data.data):
+            return None
+        raw = bytes(block.data.data[index])
+        return check_transaction(raw, self._chains.find(chain), configuration, where)
 
     def _check_holding(self, holding: Holding) -> None:
         where = f"holding on {holding.chain} in block {holding.block}"
-        raw = self._envelope(holding.chain, holding.block, holding.index)
-        if not raw:
+        transaction = self._transaction(holding.chain, holding.block, holding.index, where)
+        if transaction is None:
             raise Invalid(Check.HOLDING_BLOCK, f"the block has no envelope {holding.index}", where)
-        transaction = check_transaction(raw, self._chains.find(holding.chain), where)
         with failing(Check.HOLDING_BLOCK, EncodingError, where=where):
             if transaction.function != AcceptAnchor.FUNCTION:
                 raise Invalid(Check.HOLDING_BLOCK, "the transaction accepts no anchor", where)
@@ -219,10 +252,9 @@ class _Verification:
 
     def _check_envelope(self, shown: Shown[Any]) -> None:
         proven = shown.proven
-        raw = self._envelope(proven.chain, proven.block, proven.index)
-        if sha256(raw) != proven.envelope_hash:
+        transaction = self._transaction(proven.chain, proven.block, proven.index, shown.where)
+        if transaction is None or sha256(transaction.envelope) != proven.envelope_hash:
             raise Invalid(Check.ENVELOPE, "the block holds another envelope at its place", shown.where)
-        transaction = check_transaction(raw, self._chains.find(proven.chain), shown.where)
         if transaction.payload != proven.payload.encode() or transaction.function != shown.kind.FUNCTION:
             raise Invalid(Check.ENVELOPE, "the envelope carries another answer", shown.where)
 

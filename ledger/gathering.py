@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from fabric_protos.common import common_pb2
@@ -23,6 +24,7 @@ from protocol.anchors import SignedStatement
 from protocol.bundle import BatchEvidence, BlockEvidence, Bundle, Holding, ProvenElement, assemble
 from protocol.elements import ElementView, views
 from protocol.encodings import decode
+from protocol.history import configuration_numbers
 
 __all__ = ["Chains", "Gathering"]
 
@@ -130,7 +132,7 @@ class Gathering:
             batches=self.batches,
             manifests=self.manifests,
             holdings=[holding for held in self._holdings.values() for holding in held],
-            blocks=self._blocks(elements if profile == "full" else []),
+            **self._blocks(elements if profile == "full" else []),
         )
 
     def _anchor_on_main(self, edge: str) -> None:
@@ -176,12 +178,20 @@ class Gathering:
                 places.append(_Place(size, holder, element.block, element.index))
         return sorted(places)
 
-    def _blocks(self, elements: Sequence[ProvenElement]) -> list[BlockEvidence]:
+    def _blocks(self, elements: Sequence[ProvenElement]) -> dict[str, list[BlockEvidence]]:
+        """The blocks of holdings and elements, and the configuration blocks that those rest on."""
         places = {(holding.chain, holding.block) for held in self._holdings.values() for holding in held}
         places |= {(element.chain, element.block) for element in elements}
-        return [
-            BlockEvidence.of(chain, self._chains.block(chain, number)) for chain, number in sorted(places)
-        ]
+        newest = dict(sorted(places))
+        resting = {
+            (chain, found)
+            for chain, number in newest.items()
+            for found in configuration_numbers(partial(self._chains.block, chain), number)
+        }
+        return {
+            part: [BlockEvidence.of(chain, self._chains.block(chain, number)) for chain, number in keys]
+            for part, keys in (("blocks", places), ("configurations", resting))
+        }
 
 
 def _fewest(places: Sequence[_Place], carried: set[str], holders: Sequence[str]) -> Sequence[_Place]:

@@ -71,9 +71,12 @@ if TYPE_CHECKING:
         ProtocolError,
         QuorumNotReached,
         SchemaMismatch,
+        StaleConfiguration,
+        UnknownConfiguration,
         UntrustedSignature,
         WrongChain,
     )
+    from protocol.history import ConfigurationHistory
     from protocol.merkle import (
         EMPTY_ROOT,
         Frontier,
@@ -107,6 +110,7 @@ __all__ = [
     "ChainTrust",
     "Checkpoint",
     "Configuration",
+    "ConfigurationHistory",
     "ContentDigestMismatch",
     "Element",
     "ElementView",
@@ -133,8 +137,10 @@ __all__ = [
     "SchemaMismatch",
     "SignedReading",
     "SignedStatement",
+    "StaleConfiguration",
     "Transaction",
     "TrustRoot",
+    "UnknownConfiguration",
     "UntrustedSignature",
     "WrongChain",
     "aggregate_commitment",
@@ -221,6 +227,7 @@ _HOMES: Final = {
         "step_commitment",
     ),
     "configuration": ("Configuration",),
+    "history": ("ConfigurationHistory",),
     "elements": ("Element", "ElementView", "element_of", "is_news", "result_of", "views"),
     "encodings": (
         "Json",
@@ -248,6 +255,8 @@ _HOMES: Final = {
         "ProtocolError",
         "QuorumNotReached",
         "SchemaMismatch",
+        "StaleConfiguration",
+        "UnknownConfiguration",
         "UntrustedSignature",
         "WrongChain",
     ),

@@ -96,7 +96,7 @@ def data_hash(envelopes: Iterable[bytes]) -> bytes:
 
     Fabric hashes without lengths, so the hash alone does not say where one envelope ends: two envelopes
     written as one hash alike, and protobuf would read the second over the first. For that reason
-    ``Transaction.from_envelope`` accepts an envelope in its one encoding only; no glued or cut one has that.
+    ``protocol.transactions.read_envelope`` refuses glued and cut ones.
     """
     hasher = hashlib.sha256()
     for envelope in envelopes:

@@ -239,6 +239,8 @@ class Bundle:
     """Sorted by chain, block and index."""
     blocks: tuple[BlockEvidence, ...]
     """Sorted by chain and number."""
+    configurations: tuple[BlockEvidence, ...]
+    """Every configuration block after genesis that the blocks rest on. Sorted by chain and number."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -258,6 +260,7 @@ class Bundle:
         check_ascending((data_set_digest(manifest) for manifest in self.manifests), "manifests")
         check_ascending((holding.key for holding in self.holdings), "holdings")
         check_ascending((block.key for block in self.blocks), "blocks")
+        check_ascending((block.key for block in self.configurations), "configurations")
 
 
 def assemble(
@@ -272,6 +275,7 @@ def assemble(
     manifests: Iterable[tuple[bytes, ...]] = (),
     holdings: Iterable[Holding] = (),
     blocks: Iterable[BlockEvidence] = (),
+    configurations: Iterable[BlockEvidence] = (),
 ) -> Bundle:
     """A bundle with its lists in their one order; equal parts that were gathered twice become one.
 
@@ -290,6 +294,7 @@ def assemble(
         manifests=tuple(sorted(set(manifests), key=data_set_digest)),
         holdings=tuple(sorted(set(holdings), key=lambda holding: holding.key)),
         blocks=tuple(sorted(set(blocks), key=lambda block: block.key)),
+        configurations=tuple(sorted(set(configurations), key=lambda block: block.key)),
     )
 
 

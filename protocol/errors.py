@@ -7,6 +7,8 @@ ProtocolError
 ├── MerkleError              an inclusion or consistency proof that does not hold
 ├── InvalidBlock             a block, envelope or transaction that cannot be read or does not hold together
 │   ├── InvalidBlockSignature
+│   ├── UnknownConfiguration a block names a configuration block that is not known here
+│   ├── StaleConfiguration   a block names an older configuration than the one in force
 │   └── InvalidEnvelope      with the code that Fabric's validation gives to the fault
 ├── InvalidStatement         an anchor statement that contradicts itself or its predecessor
 ├── UntrustedSignature       a signature by a key that no roster or configuration names
@@ -33,6 +35,8 @@ __all__ = [
     "ProtocolError",
     "QuorumNotReached",
     "SchemaMismatch",
+    "StaleConfiguration",
+    "UnknownConfiguration",
     "UntrustedSignature",
     "WrongChain",
 ]
@@ -64,6 +68,14 @@ class InvalidBlock(ProtocolError):
 
 class InvalidBlockSignature(InvalidBlock):
     """The orderers' signatures on a block do not satisfy the configuration."""
+
+
+class UnknownConfiguration(InvalidBlock):
+    """A block names a configuration block that is not known here."""
+
+
+class StaleConfiguration(InvalidBlock):
+    """A block names an older configuration than the one that is in force at its height."""
 
 
 class InvalidEnvelope(InvalidBlock):

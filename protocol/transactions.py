@@ -20,7 +20,9 @@ from fabric_protos.peer import (
     proposal_response_pb2,
     transaction_pb2,
 )
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from identity.errors import IdentityError
 from identity.msp import Identity
@@ -34,6 +36,7 @@ __all__ = [
     "Endorsement",
     "Transaction",
     "proposal_hash",
+    "read_envelope",
     "transaction_id",
     "verify_creator",
     "verify_endorsements",
@@ -109,11 +112,7 @@ class Transaction:
         """
         if not raw:
             raise InvalidEnvelope("the envelope is empty", _CODE.NIL_ENVELOPE)
-        envelope = _read(common_pb2.Envelope, raw, "envelope", _CODE.INVALID_OTHER_REASON)
-        envelope.DiscardUnknownFields()
-        # Data hashes do not tell [a, b] from [a + b]; the one encoding does.
-        if envelope.SerializeToString(deterministic=True) != raw:
-            raise InvalidEnvelope("the envelope is not in its one encoding", _CODE.INVALID_OTHER_REASON)
+        envelope = read_envelope(raw)
         payload = _read(common_pb2.Payload, envelope.payload, "payload", _CODE.BAD_PAYLOAD)
         if not payload.HasField("header"):
             raise InvalidEnvelope("the payload has no header", _CODE.BAD_COMMON_HEADER)
@@ -194,6 +193,30 @@ class Transaction:
             event_name=event.event_name,
             event_payload=bytes(event.payload),
         )
+
+
+def read_envelope(raw: bytes) -> common_pb2.Envelope:
+    """Read one envelope: content, signature, then nothing of these two again.
+
+    Data hashes do not tell [a, b] from [a + b]. That each envelope begins with its content, in the shortest
+    form, and has it once, does: there is one way to cut a block's bytes into such envelopes. Fields that this
+    version does not know may follow, for Fabric keeps and orders what a client adds.
+
+    Raises:
+        InvalidEnvelope: anything else; glued and cut envelopes among it.
+    """
+    code = _CODE.INVALID_OTHER_REASON
+    envelope = _read(common_pb2.Envelope, raw, "envelope", code)
+    known = common_pb2.Envelope(payload=envelope.payload, signature=envelope.signature)
+    encoded = known.SerializeToString(deterministic=True)
+    if not raw.startswith(encoded):
+        raise InvalidEnvelope("the envelope is not in its one encoding", code)
+    if len(raw) > len(encoded):
+        rest = UnknownFieldSet(_read(Empty, raw[len(encoded) :], "rest of the envelope", code))
+        own = common_pb2.Envelope.DESCRIPTOR.fields_by_number
+        if not known.payload or any(rest[at].field_number in own for at in range(len(rest))):
+            raise InvalidEnvelope("the envelope is not in its one encoding", code)
+    return envelope
 
 
 def transaction_id(nonce: bytes, creator: bytes) -> str:

@@ -55,8 +55,13 @@ class ChainTrust:
     chain: ChainId
     genesis_hash: Digest
     """Hash of block 0's header."""
-    config_block: Base64
-    """The configuration block that endorsements and orderers' signatures are checked under."""
+    config_blocks: tuple[Base64, ...]
+    """The chain's configuration blocks as far as they are known, block 0 first, none left out.
+
+    Orderers' signatures and endorsements are checked under the one in force at a block's height. Later ones
+    come with the evidence, each verified under the one before; a block that names an older one than is known
+    here is refused.
+    """
     roster: Roster
     """Who signs the chain's anchors."""
     modulus: bytes
@@ -71,6 +76,8 @@ class ChainTrust:
         check_fields(self)
         if self.roster.chain != self.chain:
             raise ValueError("the roster is another chain's")
+        if not self.config_blocks:
+            raise ValueError("there is no configuration block")
         if self.modulus[:1] in (b"", b"\x00"):
             raise ValueError("modulus is empty or has leading zeros")
         try:
@@ -83,9 +90,9 @@ class ChainTrust:
         """The chain's accumulator parameters."""
         return Parameters(Modulus(int.from_bytes(self.modulus, "big"), self.origin), self.chain)
 
-    def configuration_block(self) -> bytes:
-        """The configuration block's protobuf bytes."""
-        return from_base64(self.config_block)
+    def configuration_blocks(self) -> tuple[bytes, ...]:
+        """The configuration blocks' protobuf bytes."""
+        return tuple(from_base64(block) for block in self.config_blocks)
 
 
 @dataclass(frozen=True)

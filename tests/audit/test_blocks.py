@@ -72,8 +72,16 @@ def test_envelopes_are_not_merged_nor_split(world, block, chains):
     refused(split, chains.find("edge-a"), Check.HOLDING_BLOCK)
     doubled = signed_anew(world, replace(block, envelopes=(to_base64(raw + raw),)), orderer)
     refused(doubled, chains.find("edge-a"), Check.HOLDING_BLOCK)
-    padded = signed_anew(world, replace(block, envelopes=(to_base64(raw + b"\xa2\x06\x01x"),)), orderer)
-    refused(padded, chains.find("edge-a"), Check.HOLDING_BLOCK)
+    for rest in (b"\x0a\x00", b"\x12\x01x", b"\xa2"):
+        padded = signed_anew(world, replace(block, envelopes=(to_base64(raw + rest),)), orderer)
+        refused(padded, chains.find("edge-a"), Check.HOLDING_BLOCK)
+
+
+def test_fields_that_fabric_keeps_of_a_newer_client_are_no_fault(world, block, chains):
+    """What a client adds to an envelope, orderers order and peers validate."""
+    (raw,) = (from_base64(one) for one in block.envelopes)
+    padded = replace(block, envelopes=(to_base64(raw + b"\xa2\x06\x01x"),))
+    check_block(signed_anew(world, padded, [world.chains["edge-a"].orderer]), chains.find("edge-a"))
 
 
 def test_only_one_encoding_and_exactly_a_quorum_of_signatures(world, block, chains):
@@ -116,29 +124,34 @@ def test_enough_distinct_organisations_endorsed(world, trust, block):
         stricter = [replace(one, policy=policy) for one in trust.chains]
         return TrustedChains(TrustRoot(trust.schema, trust.main, tuple(stricter))).find("edge-a")
 
-    check_transaction(raw, under(2), "here")
+    def under_policy(policy):
+        chain = under(policy)
+        check_transaction(raw, chain, chain.history.genesis, "here")
+
+    under_policy(2)
     with pytest.raises(AuditError) as refusal:
-        check_transaction(raw, under(3), "here")  # two of them endorsed
+        under_policy(3)  # two of them endorsed
     assert refusal.value.check is Check.ENDORSEMENT
     with pytest.raises(AuditError) as refusal:
-        check_transaction(raw, under(4), "here")
+        under_policy(4)
     assert refusal.value.check is Check.TRUST
 
 
 def test_a_transaction_of_another_channel_or_chaincode_is_refused(world, block, chains, monkeypatch):
     (raw,) = (from_base64(one) for one in block.envelopes)
+    main, edge = chains.find("main"), chains.find("edge-a")
     with pytest.raises(AuditError) as refusal:
-        check_transaction(raw, chains.find("main"), "here")
+        check_transaction(raw, main, main.history.genesis, "here")
     assert refusal.value.check is Check.ENDORSEMENT
     monkeypatch.setattr("audit.blocks.CHAINCODE", "another")
     with pytest.raises(AuditError) as refusal:
-        check_transaction(raw, chains.find("edge-a"), "here")
+        check_transaction(raw, edge, edge.history.genesis, "here")
     assert refusal.value.check is Check.ENDORSEMENT
 
 
-@pytest.mark.parametrize("field", ["genesis_hash", "config_block"])
+@pytest.mark.parametrize("field", ["genesis_hash", "config_blocks"])
 def test_a_trust_root_that_contradicts_itself_is_refused(trust, block, field):
-    wrong = {"genesis_hash": b"\x01" * 32, "config_block": trust.find("edge-b").config_block}[field]
+    wrong = {"genesis_hash": b"\x01" * 32, "config_blocks": trust.find("edge-b").config_blocks}[field]
     chains = [replace(one, **{field: wrong}) if one.chain == "edge-a" else one for one in trust.chains]
     trusted = TrustedChains(TrustRoot(trust.schema, trust.main, tuple(chains)))
     refused(block, trusted.find("edge-a"), Check.TRUST)

@@ -75,8 +75,9 @@ FULL = Bundle(
     manifests=tuple(MANIFESTS),
     holdings=(Holding("edge-b", 1, 0, digest("s")), Holding("edge-b", 1, 1, digest("t"))),
     blocks=(block_evidence(number=0), block_evidence(), block_evidence("edge-b")),
+    configurations=(block_evidence(), block_evidence("edge-b")),
 )
-LISTS = ("statements", "elements", "batches", "manifests", "holdings", "blocks")
+LISTS = ("statements", "elements", "batches", "manifests", "holdings", "blocks", "configurations")
 
 
 def refused(value: object, match: str | None = None) -> None:

@@ -96,7 +96,14 @@ def test_envelope_has_one_encoding(envelope: bytes) -> None:
     swapped = envelope[len(cut) :] + cut
     assert common_pb2.Envelope.FromString(swapped) == opened
     assert refused(swapped) == CODE.INVALID_OTHER_REASON
-    assert refused(envelope + b"\x1a\x01x") == CODE.INVALID_OTHER_REASON  # an unknown field
+    for rest in (b"\x0a\x00", b"\x12\x00", b"\x1a\x01x\x0a\x01x", b"\x1a"):
+        assert refused(envelope + rest) == CODE.INVALID_OTHER_REASON
+
+
+def test_fields_of_a_newer_client_may_follow(envelope: bytes) -> None:
+    """Fabric orders and validates an envelope with fields that it does not know."""
+    added = Transaction.from_envelope(envelope + b"\x1a\x01x")
+    assert dataclasses.replace(added, envelope=envelope) == Transaction.from_envelope(envelope)
 
 
 def test_every_layer_is_read_strictly(chain: TestChain, envelope: bytes) -> None:

@@ -18,7 +18,7 @@ def chain_trust(chain: str) -> ChainTrust:
     return ChainTrust(
         chain=chain,
         genesis_hash=bytes(32),
-        config_block="AAEC",
+        config_blocks=("AAEC",),
         roster=Signers(chain).roster,
         modulus=MODULUS,
         origin="rsa-2048-challenge",
@@ -47,7 +47,7 @@ def test_what_a_chain_is_trusted_for():
     trusted = TRUST.find("edge-a")
     assert trusted is not None
     assert trusted.parameters() == default_parameters("edge-a")
-    assert trusted.configuration_block() == b"\x00\x01\x02"
+    assert trusted.configuration_blocks() == (b"\x00\x01\x02",)
     assert TRUST.find("edge-z") is None
 
 
@@ -56,7 +56,8 @@ def test_what_a_chain_is_trusted_for():
     [
         ({"chain": "edge-b"}, "roster"),
         ({"genesis_hash": "00"}, "genesis_hash"),
-        ({"config_block": "A"}, "config_block"),
+        ({"config_blocks": ["A"]}, "config_blocks"),
+        ({"config_blocks": []}, "no configuration block"),
         ({"policy": 0}, "policy"),
         ({"origin": "somewhere"}, "origin"),
         ({"origin": "ceremony", "modulus": "03"}, "modulus"),

@@ -223,7 +223,7 @@ class World:
                 ChainTrust(
                     chain=name,
                     genesis_hash=header_hash(chain.genesis.header),
-                    config_block=to_base64(chain.genesis.SerializeToString(deterministic=True)),
+                    config_blocks=(to_base64(chain.genesis.SerializeToString(deterministic=True)),),
                     roster=self.roster(name),
                     modulus=modulus_bytes(self.parameters[name].modulus),
                     origin=self.parameters[name].modulus.origin,
