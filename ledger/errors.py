@@ -3,7 +3,14 @@
 ::
 
     LedgerError                       .transaction (id, or ""), .retryable (whether a new submission can help)
-    ├── ProposalRefused               a peer did not take the proposal: identity, expiry, time window, size
+    ├── ProposalRefused               a peer did not take the proposal
+    │   ├── IdentityRefused           the organisation's authority did not issue it, or has revoked it
+    │   │   ├── UnknownOrganisation   the channel has no such MSP, or the certificate is not one
+    │   │   ├── IdentityExpired
+    │   │   └── IdentityRevoked       it was accepted before, and is not any more
+    │   ├── SignatureRefused          the proposal was changed after it was signed, or another key signed it
+    │   ├── ClockRefused              the proposal's time is too far from the peer's
+    │   └── MessageTooLarge
     ├── ContractRefused               the contract said no: code, message, status, details
     ├── EndorsementMismatch           the organisations' results differ
     ├── InvalidTransaction            in a block, but not valid: code (a TxValidationCode), name
@@ -29,15 +36,22 @@ __all__ = [
     "BlockNotFound",
     "ChainExists",
     "ChainNotFound",
+    "ClockRefused",
     "CommitConflict",
     "ContractRefused",
     "CorruptLedger",
     "EndorsementMismatch",
     "EndorsementPolicyFailure",
+    "IdentityExpired",
+    "IdentityRefused",
+    "IdentityRevoked",
     "InvalidTransaction",
     "LedgerError",
+    "MessageTooLarge",
     "ProposalRefused",
+    "SignatureRefused",
     "Unavailable",
+    "UnknownOrganisation",
     "UnknownOutcome",
     "code_name",
     "invalid_transaction",
@@ -52,14 +66,62 @@ class LedgerError(Exception):
     retryable: ClassVar[bool] = False
     """Whether submitting again (with a new transaction id) can help."""
 
+    advice: ClassVar[str] = ""
+    """What can be done about it; the end of the message."""
+
     def __init__(self, message: str, *, transaction: str = "") -> None:
-        super().__init__(message)
+        super().__init__(f"{message}. {self.advice}" if self.advice else message)
         self.transaction = transaction
         """Transaction id; empty where no transaction came into being."""
 
 
 class ProposalRefused(LedgerError):
     """A peer refused the proposal before it ran: unknown, expired or revoked identity, time window, size."""
+
+
+class IdentityRefused(ProposalRefused):
+    """The channel's organisations do not accept the submitter's certificate."""
+
+    advice = (
+        "Use a certificate that the organisation's authority on this channel has issued and not revoked; "
+        "the peer's log says which of the two it is"
+    )
+
+
+class UnknownOrganisation(IdentityRefused):
+    """The channel knows no such MSP, or the certificate cannot be read."""
+
+    advice = "Check the MSP id against the channel's organisations, and that the certificate is X.509 in PEM"
+
+
+class IdentityExpired(IdentityRefused):
+    """The submitter's certificate has run out."""
+
+    advice = "Renew the certificate"
+
+
+class IdentityRevoked(IdentityRefused):
+    """The peer accepted this certificate before, and does not any more."""
+
+    advice = "Its organisation has revoked it or left the channel: have another one issued"
+
+
+class SignatureRefused(ProposalRefused):
+    """The proposal's signature is not the certificate's over these bytes."""
+
+    advice = "It was changed after signing, or signed by another key: check what lies between, and sign anew"
+
+
+class ClockRefused(ProposalRefused):
+    """The proposal's time is too far from the peer's clock."""
+
+    advice = "Set this machine's clock"
+
+
+class MessageTooLarge(ProposalRefused):
+    """Some limit on a message's size refused it."""
+
+    advice = "Send less at once, or raise the channel's batch limits and the peers' message limits"
 
 
 class ContractRefused(LedgerError):

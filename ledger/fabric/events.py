@@ -1,0 +1,306 @@
+"""Streams of blocks and of chaincode events, which go on after a lost connection where they were."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Generic, TypeVar
+
+import grpc
+import grpc.aio
+from fabric_protos.common import common_pb2
+from fabric_protos.gateway import gateway_pb2
+
+from ledger.fabric.checkpoints import Checkpoint
+from ledger.fabric.client import Client
+from ledger.fabric.connection import CallOptions
+from ledger.fabric.errors import EventsError, GatewayClosed, translate
+from ledger.fabric.identities import SigningIdentity
+from ledger.fabric.messages import parse, seek_payload, seek_position
+
+__all__ = ["Backoff", "BlockEventsRequest", "ChaincodeEvent", "ChaincodeEventsRequest", "Events"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Pauses between attempts to connect again, seconds; each about twice the one before."""
+
+    first: float = 0.1
+    longest: float = 5.0
+
+    def pause(self, attempt: int) -> float:
+        """The pause after the ``attempt``-th failure, from 1; uneven, so that many clients spread."""
+        longest = min(self.longest, self.first * 2.0 ** min(attempt - 1, 30))
+        return random.uniform(longest / 2, longest)  # noqa: S311 - no secret, only turns
+
+
+RECONNECT: Final = Backoff()
+
+
+@dataclass(frozen=True)
+class ChaincodeEvent:
+    """What a contract emitted in a valid transaction."""
+
+    block_number: int
+    transaction_id: str
+    chaincode_name: str
+    event_name: str
+    payload: bytes
+
+
+class Events(Generic[T]):
+    """An async iterator that ends its stream when it is closed; use it ``async with``."""
+
+    def __init__(self, source: AsyncIterator[T]) -> None:
+        self._source = source
+
+    def __aiter__(self) -> Events[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        return await self._source.__anext__()
+
+    async def close(self) -> None:
+        """End the stream."""
+        await self._source.aclose()  # type: ignore[attr-defined]  # every source here is a generator
+
+    async def __aenter__(self) -> Events[T]:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class _Request(Generic[T]):
+    """What both kinds of request have in common: bytes to sign, and connecting again.
+
+    A request that was signed elsewhere says one position and cannot be written anew: its stream ends with the
+    first fault, and whoever signs makes another from a checkpoint.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        signer: SigningIdentity,
+        message: bytes,
+        signature: bytes,
+        reconnect: Backoff | None,
+    ) -> None:
+        self._client = client
+        self._signer = signer
+        self._message = message
+        self._signature = signature
+        self._reconnect = reconnect
+
+    def get_digest(self) -> bytes:
+        """What is to be signed."""
+        return self._signer.hash(self._message)
+
+    def get_events(self, options: CallOptions | None = None) -> Events[T]:
+        """Open the stream when it is first read.
+
+        The iterator raises EventsError when a new connection cannot help (the channel is not there, the peer
+        refuses the identity), or at the first fault where connecting again was not asked for.
+        """
+        return Events(self._follow(options))
+
+    async def _follow(self, options: CallOptions | None) -> AsyncIterator[T]:
+        failures = 0
+        while True:
+            try:
+                async with aclosing(self._stream(options)) as stream:
+                    async for each in stream:
+                        failures = 0
+                        yield each
+                return
+            except EventsError as error:
+                if self._reconnect is None or not error.is_passing:
+                    raise
+            failures += 1
+            await asyncio.sleep(self._reconnect.pause(failures))
+            self._message, self._signature = self._resume(), b""
+
+    async def _sign(self) -> bytes:
+        if not self._signature:
+            self._signature = await self._signer.sign(self._message)
+        return self._signature
+
+    def _stream(self, options: CallOptions | None) -> Any:
+        raise NotImplementedError
+
+    def _resume(self) -> bytes:
+        raise NotImplementedError
+
+    def _failed(self, error: BaseException) -> EventsError | GatewayClosed:
+        if self._client.is_closed:
+            return GatewayClosed("the gateway was closed")
+        if isinstance(error, grpc.RpcError):
+            failure = translate(EventsError, error)
+            assert isinstance(failure, EventsError)
+            return failure
+        raise error
+
+
+class BlockEventsRequest(_Request[Any]):
+    """A request for blocks, filtered blocks, or blocks with private data: see ``Network``."""
+
+    def __init__(
+        self,
+        client: Client,
+        signer: SigningIdentity,
+        kind: str,
+        message: bytes,
+        *,
+        signature: bytes = b"",
+        reconnect: Backoff | None = None,
+        tls_certificate_hash: bytes | None = None,
+    ) -> None:
+        super().__init__(client, signer, message, signature, reconnect)
+        self._kind = kind
+        self._tls_certificate_hash = tls_certificate_hash
+        self._next: int | None = None
+
+    def get_bytes(self) -> bytes:
+        """The request, serialised as ``common.Envelope``."""
+        return bytes(self._envelope().SerializeToString())
+
+    async def _stream(self, options: CallOptions | None) -> AsyncIterator[Any]:
+        await self._sign()
+        # A first connection that fails is told; a lost one is waited for.
+        call = self._client.deliver(self._kind, options, wait_for_ready=self._next is not None)
+        try:
+            await call.write(self._envelope())
+            await call.done_writing()
+            async for response in call:
+                kind = response.WhichOneof("Type")
+                if kind == "status":
+                    if response.status == common_pb2.Status.SUCCESS:
+                        return
+                    name = common_pb2.Status.Name(response.status)
+                    raise EventsError(f"the peer ended the stream: {name}", deliver_status=name)
+                found = getattr(response, self._kind)
+                self._next = _number(self._kind, found) + 1
+                yield found
+            raise EventsError("the peer ended the stream")
+        except (
+            grpc.RpcError,
+            grpc.aio.UsageError,
+            asyncio.CancelledError,
+            asyncio.InvalidStateError,
+        ) as error:
+            if isinstance(error, asyncio.InvalidStateError):  # written to a call that has failed already
+                error = await _cause(call, error)
+            raise self._failed(error) from error
+        finally:
+            call.cancel()
+
+    def _resume(self) -> bytes:
+        if self._next is None:
+            return self._message
+        payload = parse(common_pb2.Payload, self._message, "payload")
+        channel = parse(common_pb2.ChannelHeader, payload.header.channel_header, "channel header")
+        return seek_payload(
+            channel.channel_id,
+            self._signer.creator,
+            self._next,
+            tls_certificate_hash=self._tls_certificate_hash,
+        )
+
+    def _envelope(self) -> Any:
+        return common_pb2.Envelope(payload=self._message, signature=self._signature)
+
+
+async def _cause(call: Any, error: BaseException) -> BaseException:
+    code = await call.code()
+    if code == grpc.StatusCode.OK:
+        return error
+    failed: BaseException = grpc.aio.AioRpcError(
+        code, await call.initial_metadata(), await call.trailing_metadata(), details=await call.details()
+    )
+    return failed
+
+
+def _number(kind: str, found: Any) -> int:
+    if kind == "block":
+        return int(found.header.number)
+    return int(found.number if kind == "filtered_block" else found.block.header.number)
+
+
+class ChaincodeEventsRequest(_Request[ChaincodeEvent]):
+    """A request for the events of one chaincode."""
+
+    def __init__(
+        self,
+        client: Client,
+        signer: SigningIdentity,
+        message: bytes,
+        *,
+        signature: bytes = b"",
+        reconnect: Backoff | None = None,
+    ) -> None:
+        super().__init__(client, signer, message, signature, reconnect)
+        self._last: ChaincodeEvent | None = None
+
+    @staticmethod
+    def message(
+        signer: SigningIdentity,
+        channel: str,
+        chaincode: str,
+        start_block: int | None,
+        checkpoint: Checkpoint | None,
+    ) -> bytes:
+        """``gateway.ChaincodeEventsRequest``, to be signed."""
+        after = None
+        if checkpoint is not None and checkpoint.block_number is not None:
+            start_block, after = checkpoint.block_number, checkpoint.transaction_id
+        request = gateway_pb2.ChaincodeEventsRequest(
+            channel_id=channel,
+            chaincode_id=chaincode,
+            identity=signer.creator,
+            start_position=seek_position(start_block),
+            after_transaction_id=after,
+        )
+        return bytes(request.SerializeToString())
+
+    def get_bytes(self) -> bytes:
+        """The request, serialised as ``gateway.SignedChaincodeEventsRequest``."""
+        return bytes(self._signed().SerializeToString())
+
+    async def _stream(self, options: CallOptions | None) -> AsyncIterator[ChaincodeEvent]:
+        await self._sign()
+        call = self._client.chaincode_events(self._signed(), options)
+        try:
+            async for response in call:
+                for event in response.events:
+                    self._last = ChaincodeEvent(
+                        int(response.block_number),
+                        event.tx_id,
+                        event.chaincode_id,
+                        event.event_name,
+                        bytes(event.payload),
+                    )
+                    yield self._last
+            raise EventsError("the peer ended the stream")
+        except (grpc.RpcError, grpc.aio.UsageError, asyncio.CancelledError) as error:
+            raise self._failed(error) from error
+        finally:
+            call.cancel()
+
+    def _resume(self) -> bytes:
+        if self._last is None:
+            return self._message
+        request = parse(gateway_pb2.ChaincodeEventsRequest, self._message, "request")
+        request.start_position.CopyFrom(seek_position(self._last.block_number))
+        request.after_transaction_id = self._last.transaction_id
+        return bytes(request.SerializeToString())
+
+    def _signed(self) -> Any:
+        return gateway_pb2.SignedChaincodeEventsRequest(request=self._message, signature=self._signature)

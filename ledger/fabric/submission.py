@@ -1,0 +1,175 @@
+"""Submitting until the outcome is known: read conflicts are tried anew, lost answers are asked for.
+
+A transaction may be handed to the orderers any number of times: its id has an effect once at most (peers mark
+a second as DUPLICATE_TXID). So when it is not known whether the orderers took it, the same transaction is
+handed over again, and its commit status is asked; a *new* one is made only after this one is known to have
+failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+
+from ledger.fabric.connection import CallOptions
+from ledger.fabric.errors import (
+    CommitError,
+    CommitStatusError,
+    GatewayClosed,
+    OutcomeUnknown,
+    SubmitError,
+)
+from ledger.fabric.events import Backoff
+from ledger.fabric.gateway import Contract
+from ledger.fabric.messages import Argument
+from ledger.fabric.transactions import Status, Transaction
+
+__all__ = ["Committed", "order", "submit_until_committed"]
+
+_CONFLICTS: Final = Backoff(first=0.01, longest=0.4)
+_ORDERERS: Final = Backoff(first=0.05, longest=1.0)
+_ORDERERS_PATIENCE: Final = 5.0
+"""Seconds for which orderers that took nothing are asked again: an election takes that long."""
+_SUBMIT_SECONDS: Final = 5.0
+_RESEND_SECONDS: Final = 8.0
+"""After this long without a commit a transaction is handed over again: who took it may have died."""
+_DOUBTFUL_SECONDS: Final = 0.5
+"""The same where it is not known whether the orderers took it at all."""
+_PASSING: Final = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+)
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A transaction that is valid and in a block."""
+
+    transaction_id: str
+    block_number: int
+    result: bytes
+
+
+async def submit_until_committed(
+    contract: Contract,
+    transaction_name: str,
+    arguments: Sequence[Argument] = (),
+    *,
+    timeout: float = 30.0,
+    attempts: int = 16,
+    transient: Mapping[str, bytes] | None = None,
+    endorsing_organizations: Sequence[str] = (),
+) -> Committed:
+    """Submit, wait, and after a read conflict try again with a new transaction.
+
+    Args:
+        contract: whom to call.
+        transaction_name: the function.
+        arguments: as ``Contract.new_proposal``.
+        timeout: seconds for all of it.
+        attempts: how many transactions at most.
+        transient: as ``Contract.new_proposal``.
+        endorsing_organizations: as ``Contract.new_proposal``.
+
+    Raises:
+        EndorseError: nothing was recorded.
+        SubmitError: the orderers did not take it; nothing was recorded.
+        CommitError: it is not valid; with a conflict, after the last attempt.
+        OutcomeUnknown: the time was up before the commit status could be had.
+    """
+    deadline = time.monotonic() + timeout
+    attempt = 0
+    while True:
+        attempt += 1
+        proposal = contract.new_proposal(
+            transaction_name,
+            arguments,
+            transient=transient,
+            endorsing_organizations=endorsing_organizations,
+        )
+        transaction = await proposal.endorse(CallOptions(timeout=_left(deadline)))
+        status = await order(transaction, deadline)
+        if status.successful:
+            return Committed(status.transaction_id, status.block_number, transaction.get_result())
+        failure = CommitError(status.code, status.transaction_id, status.block_number)
+        pause = _CONFLICTS.pause(attempt)
+        if not failure.is_conflict or attempt >= attempts or time.monotonic() + pause >= deadline:
+            raise failure
+        await asyncio.sleep(pause)
+
+
+async def order(transaction: Transaction, deadline: float) -> Status:
+    """Hand a transaction to the orderers and wait until it stands in a block, valid or not.
+
+    Args:
+        transaction: endorsed.
+        deadline: by ``time.monotonic``.
+
+    Raises:
+        SubmitError: the orderers did not take it; nothing was recorded.
+        OutcomeUnknown.
+    """
+    is_taken = await _hand_over(transaction, deadline)
+    commit = transaction.submitted()
+    patience = _RESEND_SECONDS if is_taken else _DOUBTFUL_SECONDS
+    failures = 0
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise _unknown(transaction, "its commit status could not be had in time")
+        try:
+            return await commit.get_status(CallOptions(timeout=min(left, patience)))
+        except CommitStatusError as error:
+            if error.code in _PASSING:
+                failures += 1
+                await asyncio.sleep(min(max(0.0, left), _ORDERERS.pause(failures)))
+            elif error.code != grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise _unknown(transaction, "its commit status is refused") from error
+        except GatewayClosed as error:
+            raise _unknown(transaction, "the gateway was closed meanwhile") from error
+        patience = min(2 * patience, _RESEND_SECONDS)
+        try:
+            await transaction.submit(CallOptions(timeout=_left(deadline, _SUBMIT_SECONDS)))
+        except SubmitError:
+            continue  # the first handing over may have worked: only the commit status says
+        except GatewayClosed as error:
+            raise _unknown(transaction, "the gateway was closed meanwhile") from error
+
+
+async def _hand_over(transaction: Transaction, deadline: float) -> bool:
+    """Submit; whether the orderers said that they have it. Otherwise they may have it all the same."""
+    give_up = min(deadline, time.monotonic() + _ORDERERS_PATIENCE)
+    failures = 0
+    while True:
+        try:
+            await transaction.submit(CallOptions(timeout=_left(deadline, _SUBMIT_SECONDS)))
+        except SubmitError as error:
+            if not error.is_definite:
+                return False
+            failures += 1
+            pause = _ORDERERS.pause(failures)
+            if error.is_refused or time.monotonic() + pause >= give_up:
+                raise
+            await asyncio.sleep(pause)
+        else:
+            return True
+
+
+def _left(deadline: float, most: float = float("inf")) -> float:
+    return max(0.001, min(most, deadline - time.monotonic()))
+
+
+def _unknown(transaction: Transaction, why: str) -> OutcomeUnknown:
+    identifier = transaction.transaction_id
+    return OutcomeUnknown(
+        f"transaction {identifier} was handed to the orderers: {why}", transaction_id=identifier
+    )
