@@ -37,7 +37,7 @@ from network.supervisor import Supervisor
 from protocol.configuration import Configuration
 from protocol.elements import views
 
-__all__ = ["measure_rest"]
+__all__ = ["measure_gateway", "measure_rest"]
 
 _EDGE = "edge-a"
 _START_S = 60.0
@@ -74,28 +74,39 @@ class _Run:
 
 
 def measure_rest(scale: Scale, say: Say) -> dict[str, Any]:
+    """``measure_gateway`` over a fresh deployment on the embedded ledger."""
+    with tempfile.TemporaryDirectory(prefix="edgeproof-bench-") as name:
+        deployment = make_deployment(Path(name) / "deployment", Plan.standard(1))
+        return measure_gateway(deployment, Path(name), scale, say)
+
+
+def measure_gateway(deployment: Deployment, folder: Path, scale: Scale, say: Say) -> dict[str, Any]:
     """Single posts beside the empty handler, batches, one post on an idle gateway, many at once.
+
+    Args:
+        deployment: whose first edge's gateway is started, alone.
+        folder: for the devices' keys.
+        scale: sizes.
+        say: progress.
 
     Returns:
         ``empty`` and ``single`` (rows of ``Latencies``), ``single_to_empty`` (median of the ratios of runs
         side by side), ``batches`` (a row a batch size), ``idle`` (latency), ``burst`` (transactions).
     """
-    with tempfile.TemporaryDirectory(prefix="edgeproof-bench-") as name:
-        deployment = make_deployment(Path(name) / "deployment", Plan.standard(1))
-        with _gateway(deployment, Path(name), scale) as gateway:
-            say("warming up")
-            gateway.send(Load(scale.connections * 4, 1, scale.connections))
-            gateway.send(Load(scale.connections * 4, 0, scale.connections))
-            return {
-                **_singles(gateway, scale, say),
-                "batches": _batches(gateway, scale, say),
-                "idle": _idle(gateway, scale, say),
-                "burst": _burst(gateway, scale, say),
-                "reading_bytes": len(reading_bytes(0)),
-                "devices": scale.devices,
-                # Once when it comes in, and once by the contract for each organisation that endorses.
-                "signature_checks": 1 + _endorsers(deployment),
-            }
+    with _gateway(deployment, folder, scale) as gateway:
+        say("warming up")
+        gateway.send(Load(scale.connections * 4, 1, scale.connections))
+        gateway.send(Load(scale.connections * 4, 0, scale.connections))
+        return {
+            **_singles(gateway, scale, say),
+            "batches": _batches(gateway, scale, say),
+            "idle": _idle(gateway, scale, say),
+            "burst": _burst(gateway, scale, say),
+            "reading_bytes": len(reading_bytes(0)),
+            "devices": scale.devices,
+            # Once when it comes in, and once by the contract for each organisation that endorses.
+            "signature_checks": 1 + _endorsers(deployment),
+        }
 
 
 def _singles(gateway: _Gateway, scale: Scale, say: Say) -> dict[str, Any]:

@@ -28,6 +28,12 @@ class Scale:
     offered: tuple[float, ...] = (0.5, 0.8)
     """Rates of the open loop, as shares of the closed loop's throughput."""
 
+    # real Fabric
+    in_flight: tuple[int, ...] = (1, 10, 30, 64, 100)
+    """Transactions at once."""
+    pairs: int = 9
+    """Runs of our client, each beside one of Fabric's Node client."""
+
     # the accumulator's cost
     ranges: tuple[int, ...] = (10, 100, 1000)
     """Transactions that one anchor covers."""
@@ -70,6 +76,8 @@ QUICK = Scale(
     each=5,
     sizes=(32, 8192),
     offered=(0.5,),
+    in_flight=(2, 4),
+    pairs=2,
     ranges=(4, 8),
     devices=2,
     connections=4,

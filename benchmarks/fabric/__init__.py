@@ -1,0 +1,1 @@
+"""Measurements on real Hyperledger Fabric networks (``make bench-fabric``)."""
