@@ -5,6 +5,7 @@ Algorithm names and signature forms are those of HTTP Message Signatures (RFC 94
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,6 +24,9 @@ from identity.signatures import (
     verify_ecdsa,
 )
 
+_REMEMBERED = 8192  # signatures found valid; some 700 bytes each
+_REMEMBERED_BYTES = 2048  # of a message; a longer one is verified every time
+
 __all__ = ["ECDSA_P256_SHA256", "ED25519", "KeyPair", "key_algorithm", "verify_key"]
 
 
@@ -38,6 +42,9 @@ def key_algorithm(spki: bytes) -> str:
 def verify_key(spki: bytes, algorithm: str, message: bytes, signature: bytes) -> None:
     """Verify a raw key's signature.
 
+    What was found valid lately is remembered by its whole content, so that a process in which several parties
+    look at the same bytes (a gateway, and the embedded ledger's endorsers) computes once. A refusal is not.
+
     Args:
         spki: DER SubjectPublicKeyInfo.
         algorithm: the algorithm that the signer claims; it must be the key's own.
@@ -50,18 +57,26 @@ def verify_key(spki: bytes, algorithm: str, message: bytes, signature: bytes) ->
     """
     if algorithm not in (ED25519, ECDSA_P256_SHA256):
         raise UnsupportedKey("algorithm must be ed25519 or ecdsa-p256-sha256")
+    if not isinstance(signature, bytes) or len(signature) != 64:
+        raise InvalidSignature(f"an {algorithm} signature is 64 bytes")
+    verify = _verify if len(message) > _REMEMBERED_BYTES else _remembering
+    verify(spki, algorithm, message, signature)
+
+
+def _verify(spki: bytes, algorithm: str, message: bytes, signature: bytes) -> None:
     key = parse_public_key(spki)
     if algorithm != (ED25519 if isinstance(key, ed25519.Ed25519PublicKey) else ECDSA_P256_SHA256):
         raise InvalidSignature(f"signature claims {algorithm}, which is not the key's algorithm")
     if not isinstance(key, ed25519.Ed25519PublicKey):
         verify_ecdsa(key, message, raw_to_der(signature))
         return
-    if not isinstance(signature, bytes) or len(signature) != 64:
-        raise InvalidSignature("an ed25519 signature is 64 bytes")
     try:
         key.verify(signature, message)
     except crypto_errors.InvalidSignature as cause:
         raise InvalidSignature("signature does not verify under this key") from cause
+
+
+_remembering = lru_cache(maxsize=_REMEMBERED)(_verify)
 
 
 class KeyPair:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -70,6 +71,18 @@ class TlsIdentity:
             raise UnsupportedKey("private key is not the certificate's")
         self.certificate_pem = to_pem(certificate)
         self.key = key
+
+    @property
+    def key_pem(self) -> bytes:
+        """The private key as PKCS #8 PEM, for a TLS library; never to be shown."""
+        return self.key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+
+    @property
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the certificate's DER, which Fabric's mutual TLS binds into a request's header."""
+        return read_pem(self.certificate_pem).fingerprint(hashes.SHA256())
 
     @property
     def valid_until(self) -> datetime:

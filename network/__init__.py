@@ -1,1 +1,35 @@
-"""network"""
+"""Real Hyperledger Fabric networks: from one topology file to identities, configuration and processes.
+
+The names below are loaded when they are first used: the keeper of a host's processes, which runs for months,
+needs none of gRPC.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from network.bringup import up
+    from network.endpoints import Endpoint
+    from network.halt import down
+    from network.network import Network, ReadyProbe
+    from network.topology import Topology, named_topology
+
+__all__ = ["Endpoint", "Network", "ReadyProbe", "Topology", "down", "named_topology", "up"]
+
+_HOMES = {
+    "Endpoint": "network.endpoints",
+    "Network": "network.network",
+    "ReadyProbe": "network.network",
+    "Topology": "network.topology",
+    "down": "network.halt",
+    "named_topology": "network.topology",
+    "up": "network.bringup",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'network' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,107 @@
+"""Where everything of a network lies below its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Layout"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths below one network's folder::
+
+    topology.yaml                   the topology that was brought up
+    identities/<msp>/authority      the organisation's authority     (absent where it brings its own)
+    identities/<msp>/tls-authority  its authority for TLS            (likewise)
+    identities/<msp>/msp            its public description
+    identities/<msp>/<role>         cert.pem and key.pem of one identity
+    nodes/<node>                    one process: msp/, tls/, configuration, data/
+    channels/<chain>                configtx.yaml and genesis.block
+    packages, builder               chaincode packages, the peers' external builder
+    run, logs                       process records; one log a process
+    """
+
+    root: Path
+    """Absolute."""
+
+    @classmethod
+    def of(cls, root: Path) -> Layout:
+        """The layout of a folder, whose path is made absolute."""
+        return cls(root.absolute())
+
+    @property
+    def topology(self) -> Path:
+        """The topology that was brought up."""
+        return self.root / "topology.yaml"
+
+    def organisation(self, msp_id: str) -> Path:
+        """Everything of one organisation."""
+        return self.root / "identities" / msp_id
+
+    def authority(self, msp_id: str) -> Path:
+        """The folder of its authority."""
+        return self.organisation(msp_id) / "authority"
+
+    def tls_authority(self, msp_id: str) -> Path:
+        """The folder of its authority for TLS."""
+        return self.organisation(msp_id) / "tls-authority"
+
+    def msp(self, msp_id: str) -> Path:
+        """Its MSP without any key."""
+        return self.organisation(msp_id) / "msp"
+
+    def tls_roots(self, msp_id: str) -> Path:
+        """PEM of the authority that its TLS endpoints are certified by."""
+        return self.msp(msp_id) / "tlscacerts" / "ca.pem"
+
+    def identity(self, msp_id: str, role: str) -> Path:
+        """The folder of one identity."""
+        return self.organisation(msp_id) / role
+
+    def node(self, name: str) -> Path:
+        """The folder of one process."""
+        return self.root / "nodes" / name
+
+    def channel(self, chain: str) -> Path:
+        """What a channel was made from."""
+        return self.root / "channels" / chain
+
+    def genesis(self, chain: str) -> Path:
+        """A channel's block 0."""
+        return self.channel(chain) / "genesis.block"
+
+    @property
+    def packages(self) -> Path:
+        """Chaincode packages."""
+        return self.root / "packages"
+
+    def package(self, label: str) -> Path:
+        """One chaincode package."""
+        return self.packages / f"{label}.tar.gz"
+
+    def released(self, peer: str, package_id: str) -> Path:
+        """What the external builder released for a package that a peer has installed."""
+        # Fabric's own name for it: the characters of a package id that a file system may refuse are replaced.
+        build = package_id.replace(":", "-")
+        return self.node(peer) / "data" / "externalbuilder" / "builds" / build / "release"
+
+    @property
+    def builder(self) -> Path:
+        """The peers' external builder."""
+        return self.root / "builder"
+
+    @property
+    def run(self) -> Path:
+        """Records, control and locks of what runs."""
+        return self.root / "run"
+
+    @property
+    def logs(self) -> Path:
+        """One log file a process."""
+        return self.root / "logs"
+
+    def log(self, node: str) -> Path:
+        """The log of one process."""
+        return self.logs / f"{node}.log"
