@@ -1,8 +1,8 @@
 """From the Fabric client's errors to the ledger's: the one place that reads what peers and orderers say.
 
 Peers hide why they refuse an identity (it goes to their log alone), so what can be told apart is: an MSP that
-the channel does not know, an expired certificate, and all else. Of the rest the client tells by itself whether
-its own signature fits its own certificate, and whether this peer accepted the identity before.
+the channel does not know, an expired certificate, and all else. Of the rest the client tells itself whether
+its key fits its certificate, and whether this peer accepted the identity before.
 """
 
 from __future__ import annotations

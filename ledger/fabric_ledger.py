@@ -1,4 +1,4 @@
-"""A channel of a real Fabric network as a ledger: submits through a peer's Gateway, reads the same peer's blocks."""
+"""A real Fabric channel as a ledger: submits through a peer's Gateway, reads the same peer's blocks."""
 
 from __future__ import annotations
 

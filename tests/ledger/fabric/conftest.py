@@ -1,0 +1,29 @@
+"""A fake peer, and a member to speak to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from fake_gateway import FakeGateway, new_member
+
+from ledger.fabric.connection import Endpoint
+from ledger.fabric.identities import Identity, Sign
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeGateway]:
+    made = FakeGateway()
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def endpoint(fake: FakeGateway) -> Endpoint:
+    return Endpoint(f"127.0.0.1:{fake.port}")
+
+
+@pytest.fixture(scope="session")
+def member() -> tuple[Identity, Sign]:
+    return new_member()

@@ -1,0 +1,172 @@
+"""Outcomes: conflicts, lost answers, orderers that are away."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import grpc
+import pytest
+from fabric_protos.peer import transaction_pb2
+from fake_gateway import FakeGateway, Fault
+
+from ledger.fabric import (
+    CommitError,
+    Committed,
+    EndorseError,
+    Endpoint,
+    ErrorDetail,
+    Identity,
+    OutcomeUnknown,
+    Sign,
+    SubmitError,
+    connect,
+    submit_until_committed,
+)
+
+CODE = transaction_pb2.TxValidationCode
+Member = tuple[Identity, Sign]
+DIAL = ErrorDetail("orderer:7050", "OrdererMSP", 'connection error: desc = "transport: Error while dialing"')
+
+
+def submit(endpoint: Endpoint, member: Member, **options: Any) -> Committed:
+    async def play() -> Committed:
+        async with connect(endpoint, member[0], sign=member[1]) as gateway:
+            contract = gateway.get_network("chain").get_contract("basic")
+            return await submit_until_committed(contract, "write", ["a"], **options)
+
+    return asyncio.run(play())
+
+
+def test_valid(fake: FakeGateway, endpoint: Endpoint, member: Member) -> None:
+    done = submit(endpoint, member)
+    assert (done.block_number, done.result) == (1, b"write|a")
+    assert fake.find(done.transaction_id) == (1, CODE.VALID)
+    assert fake.calls == ["Endorse", "Submit", "CommitStatus"]
+
+
+@pytest.mark.parametrize("code", [CODE.MVCC_READ_CONFLICT, CODE.PHANTOM_READ_CONFLICT])
+def test_conflicts_get_a_new_transaction(
+    fake: FakeGateway, endpoint: Endpoint, member: Member, code: int
+) -> None:
+    fake.codes.extend([code, code])
+    done = submit(endpoint, member)
+    assert done.block_number == 3
+    assert len({request.transaction_id for request in fake.proposals}) == 3
+
+
+def test_conflicts_are_told_after_the_last_attempt(
+    fake: FakeGateway, endpoint: Endpoint, member: Member
+) -> None:
+    fake.codes.extend([CODE.MVCC_READ_CONFLICT] * 2)
+    with pytest.raises(CommitError) as caught:
+        submit(endpoint, member, attempts=2)
+    assert caught.value.block_number == 2
+    assert len(fake.blocks) == 3
+
+
+def test_other_codes_are_not_tried_again(fake: FakeGateway, endpoint: Endpoint, member: Member) -> None:
+    fake.codes.append(CODE.ENDORSEMENT_POLICY_FAILURE)
+    with pytest.raises(CommitError) as caught:
+        submit(endpoint, member)
+    assert not caught.value.is_conflict
+    assert len(fake.blocks) == 2
+
+
+def test_a_lost_answer_makes_no_second_transaction(
+    fake: FakeGateway, endpoint: Endpoint, member: Member
+) -> None:
+    fake.faults["Submit"].append(Fault(grpc.StatusCode.UNAVAILABLE, "socket closed", after=True))
+    done = submit(endpoint, member)
+    assert done.block_number == 1
+    assert len(fake.proposals) == 1
+    assert fake.calls == ["Endorse", "Submit", "CommitStatus"]
+
+
+def test_a_lost_request_is_handed_over_again(fake: FakeGateway, endpoint: Endpoint, member: Member) -> None:
+    fake.faults["Submit"].append(Fault(grpc.StatusCode.UNAVAILABLE, "socket closed"))
+    done = submit(endpoint, member)
+    assert fake.find(done.transaction_id) == (1, CODE.VALID)
+    assert len(fake.proposals) == 1
+    assert fake.calls.count("Submit") == 2
+
+
+def test_commit_status_is_asked_again(fake: FakeGateway, endpoint: Endpoint, member: Member) -> None:
+    fake.faults["CommitStatus"].extend([Fault(grpc.StatusCode.UNAVAILABLE)] * 2)
+    done = submit(endpoint, member)
+    assert fake.find(done.transaction_id) == (1, CODE.VALID)
+    assert fake.calls.count("CommitStatus") == 3
+
+
+def test_a_peer_that_dies_meanwhile_is_waited_for(
+    fake: FakeGateway, endpoint: Endpoint, member: Member
+) -> None:
+    def die() -> None:
+        threading.Thread(target=again).start()
+        time.sleep(0.2)
+
+    def again() -> None:
+        fake.stop()
+        time.sleep(0.3)
+        fake.start()
+
+    fake.faults["CommitStatus"].append(die)
+    done = submit(endpoint, member, timeout=20)
+    assert fake.find(done.transaction_id) == (1, CODE.VALID)
+
+
+def test_outcome_that_cannot_be_learnt(fake: FakeGateway, endpoint: Endpoint, member: Member) -> None:
+    fake.faults["Submit"].extend([Fault(grpc.StatusCode.UNAVAILABLE, "socket closed")] * 99)
+    started = time.monotonic()
+    with pytest.raises(OutcomeUnknown) as caught:
+        submit(endpoint, member, timeout=1.0)
+    assert 0.9 < time.monotonic() - started < 3
+    assert caught.value.transaction_id == fake.proposals[0].transaction_id
+
+
+def test_refused_commit_status_leaves_the_outcome_unknown(
+    fake: FakeGateway, endpoint: Endpoint, member: Member
+) -> None:
+    fake.faults["CommitStatus"].append(Fault(grpc.StatusCode.PERMISSION_DENIED))
+    with pytest.raises(OutcomeUnknown):
+        submit(endpoint, member)
+
+
+def test_orderers_that_come_back(fake: FakeGateway, endpoint: Endpoint, member: Member) -> None:
+    away = Fault(grpc.StatusCode.UNAVAILABLE, "no orderers could successfully process", (DIAL, DIAL))
+    fake.faults["Submit"].extend([away] * 3)
+    done = submit(endpoint, member)
+    assert fake.find(done.transaction_id) == (1, CODE.VALID)
+    assert fake.calls == ["Endorse", *["Submit"] * 4, "CommitStatus"]
+
+
+def test_orderers_that_stay_away(fake: FakeGateway, endpoint: Endpoint, member: Member) -> None:
+    away = Fault(grpc.StatusCode.UNAVAILABLE, "no orderers could successfully process", (DIAL,))
+    fake.faults["Submit"].extend([away] * 99)
+    with pytest.raises(SubmitError) as caught:
+        submit(endpoint, member, timeout=1.0)
+    assert caught.value.is_definite
+    assert not caught.value.is_refused
+
+
+def test_refusals_are_told_at_once(fake: FakeGateway, endpoint: Endpoint, member: Member) -> None:
+    fake.faults["Submit"].append(Fault(grpc.StatusCode.ABORTED, "status=BAD_REQUEST"))
+    with pytest.raises(SubmitError) as caught:
+        submit(endpoint, member)
+    assert caught.value.is_refused
+    assert fake.calls == ["Endorse", "Submit"]
+    fake.faults["Endorse"].append(Fault(grpc.StatusCode.ABORTED, "no"))
+    with pytest.raises(EndorseError):
+        submit(endpoint, member)
+
+
+def test_one_orderer_of_two_may_have_taken_it(fake: FakeGateway, endpoint: Endpoint, member: Member) -> None:
+    lost = ErrorDetail("orderer:7051", "OrdererMSP", "EOF")
+    fake.faults["Submit"].append(
+        Fault(grpc.StatusCode.UNAVAILABLE, "no orderers could process", (DIAL, lost), after=True)
+    )
+    done = submit(endpoint, member)
+    assert done.block_number == 1
+    assert len(fake.blocks) == 2
