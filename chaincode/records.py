@@ -5,7 +5,8 @@ of its own alone: the record and its nonce. The record id is the hash of the sig
 device and the nonce; an unused nonce therefore implies an unused record id, and one state read a reading is
 enough to refuse both kinds of repetition.
 
-Cost: one signature verification and one state read a reading, one more read a device and grant of the batch.
+Cost: one signature verification a reading; one read of many keys a batch: each reading's nonce, each device
+and each grant.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from chaincode.devices import device_key, grant_key
 from chaincode.errors import BadRecords, InvalidArgument
 from chaincode.names import check_digest, check_name, is_nonce
 from identity import IdentityError, Role, verify_key
-from protocol.encodings import canonical_json, sha256
+from protocol.encodings import canonical_json, decode, sha256
 from protocol.errors import InvalidSignatureBase
 from protocol.merkle import tree_root
 from protocol.readings import RecordLeaf, SignedReading
@@ -57,6 +58,9 @@ class _Refused(Exception):
         self.code = code
 
 
+_NONCES: Final = "nonce/"
+
+
 def record_key(record: bytes) -> str:
     """State key of a record."""
     return f"record/{record.hex()}"
@@ -64,7 +68,7 @@ def record_key(record: bytes) -> str:
 
 def nonce_key(device: str, nonce: str) -> str:
     """State key of a device's nonce."""
-    return f"nonce/{device}/{nonce}"
+    return f"{_NONCES}{device}/{nonce}"
 
 
 def submit(context: Context, message: SubmitReading) -> BatchRecorded:
@@ -118,13 +122,17 @@ def _record(context: Context, readings: tuple[SignedReading, ...]) -> BatchRecor
     context.require_role(Role.GATEWAY)
     if not 1 <= len(readings) <= MAX_BATCH:
         raise InvalidArgument(f"a batch has 1 to {MAX_BATCH} readings, not {len(readings)}")
-    keys = _Keys(context)
+    bases = [_base(context.chain, reading) for reading in readings]
+    state = _State(
+        context, [reading for reading, base in zip(readings, bases, strict=True) if isinstance(base, bytes)]
+    )
     leaves: list[RecordLeaf] = []
-    seen: dict[tuple[str, str], bytes] = {}
     bad = []
-    for index, reading in enumerate(readings):
+    for index, (reading, base) in enumerate(zip(readings, bases, strict=True)):
         try:
-            leaves.append(_check(context, reading, keys, seen))
+            if isinstance(base, _Refused):
+                raise base
+            leaves.append(_check(context, reading, base, state))
         except _Refused as refused:
             bad.append({"index": index, "code": refused.code, "message": str(refused)})
     if bad:
@@ -164,15 +172,15 @@ def _stored(leaf: bytes, transaction: bytes, index: int, count: int) -> bytes:
     return b'{"count":%d,"index":%d,"leaf":%b,"transaction":%b}' % (count, index, leaf, transaction)
 
 
-def _check(
-    context: Context, reading: SignedReading, keys: _Keys, seen: dict[tuple[str, str], bytes]
-) -> RecordLeaf:
+def _base(chain: str, reading: SignedReading) -> bytes | _Refused:
     try:
-        base = signature_base(context.chain, reading)  # checks every covered field's grammar
+        return signature_base(chain, reading)  # checks every covered field's grammar
     except InvalidSignatureBase as error:
-        raise _Refused("malformed", str(error)) from error
-    gateway = reading.keyid.partition("@")[2] or None
-    algorithm, key, fingerprint = keys.of(reading.device, gateway)
+        return _Refused("malformed", str(error))
+
+
+def _check(context: Context, reading: SignedReading, base: bytes, state: _State) -> RecordLeaf:
+    algorithm, key, fingerprint = state.key(reading)
     if reading.algorithm != algorithm:
         raise _Refused("wrong-algorithm", f"the enrolled key is of {algorithm}")
     age = context.timestamp_ms - reading.created * 1000
@@ -181,9 +189,8 @@ def _check(
     if age < -MAX_AHEAD_MS:
         raise _Refused("future", f"signed {-age // 1000} s after the transaction")
     record = sha256(base)
-    slot = (reading.device, reading.nonce)
-    use = context.read(NonceUse, nonce_key(*slot))
-    used = use.record if use is not None else seen.get(slot)
+    slot = nonce_key(reading.device, reading.nonce)
+    used = state.used.get(slot)
     if used == record:
         raise _Refused("duplicate-record", "this very reading is recorded already")
     if used is not None:
@@ -192,48 +199,68 @@ def _check(
         verify_key(key, algorithm, base, reading.signature)
     except IdentityError as error:
         raise _Refused("bad-signature", str(error)) from error
-    seen[slot] = record
+    state.used[slot] = record
     return RecordLeaf(record, fingerprint, reading)
 
 
-class _Keys:
-    """The keys that may sign in this batch, each looked up once."""
+class _State:
+    """What a batch's readings rest on, read at once: devices, grants, and the nonces that are used."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, readings: list[SignedReading]) -> None:
         self._context = context
-        self._found: dict[tuple[str, str | None], tuple[str, bytes, bytes] | _Refused] = {}
+        keys = dict.fromkeys(nonce_key(reading.device, reading.nonce) for reading in readings)
+        keys.update(dict.fromkeys(key for reading in readings for key in _signer_keys(reading.keyid)))
+        values = context.state.get_many(list(keys))
+        self._values = dict(zip(keys, values, strict=True))
+        self._signers: dict[str, tuple[str, bytes, bytes] | _Refused] = {}
+        self.used: dict[str, bytes] = {
+            key: decode(NonceUse, raw).record
+            for key, raw in self._values.items()
+            if raw is not None and key.startswith(_NONCES)
+        }
+        """Record by the state key of its nonce; readings of this batch are added as they pass."""
 
-    def of(self, device: str, gateway: str | None) -> tuple[str, bytes, bytes]:
-        """Algorithm, SubjectPublicKeyInfo and its SHA-256.
+    def key(self, reading: SignedReading) -> tuple[str, bytes, bytes]:
+        """Algorithm and SubjectPublicKeyInfo of the reading's signer, and the latter's SHA-256.
 
         Raises:
             _Refused: the device or the grant is unknown, or not active.
         """
-        name = (device, gateway)
-        if name not in self._found:
+        found = self._signers.get(reading.keyid)
+        if found is None:
             try:
-                algorithm, key = self._look_up(device, gateway)
-                self._found[name] = (algorithm, key, sha256(key))
+                algorithm, key = self._look_up(reading.device, reading.keyid)
+                found = (algorithm, key, sha256(key))
             except _Refused as refused:
-                self._found[name] = refused
-        found = self._found[name]
+                found = refused
+            self._signers[reading.keyid] = found
         if isinstance(found, _Refused):
             raise _Refused(found.code, str(found))
         return found
 
-    def _look_up(self, device: str, gateway: str | None) -> tuple[str, bytes]:
-        enrolled = self._context.read(Device, device_key(device))
-        if enrolled is None:
+    def _look_up(self, device: str, keyid: str) -> tuple[str, bytes]:
+        keys = _signer_keys(keyid)
+        raw = self._values[keys[0]]
+        if raw is None:
             raise _Refused("unknown-device", f"device {device} is not enrolled")
+        enrolled = decode(Device, raw)
         if enrolled.status is not DeviceStatus.ACTIVE:
             raise _Refused(f"{enrolled.status.value}-device", f"device {device} is {enrolled.status.value}")
-        if gateway is None:
+        if len(keys) == 1:
             return enrolled.algorithm, enrolled.key
-        grant = self._context.read(Grant, grant_key(device, gateway))
-        if grant is None:
+        gateway = keyid.partition("@")[2]
+        raw = self._values[keys[1]]
+        if raw is None:
             raise _Refused("unknown-grant", f"gateway {gateway} has no grant of device {device}")
+        grant = decode(Grant, raw)
         if not grant.active:
             raise _Refused(
                 "revoked-grant", f"the grant of device {device} to gateway {gateway} is taken back"
             )
         return grant.algorithm, grant.key
+
+
+def _signer_keys(keyid: str) -> tuple[str, ...]:
+    """State keys of what lets a keyid sign: the device and, where a gateway signs, its grant."""
+    device, _, gateway = keyid.partition("@")
+    return (device_key(device), grant_key(device, gateway)) if gateway else (device_key(device),)

@@ -21,6 +21,7 @@ from identity import (
     key_algorithm,
     verify_key,
 )
+from identity.keys import _remembering
 from identity.signatures import P256_ORDER
 
 ALGORITHMS = [ED25519, ECDSA_P256_SHA256]
@@ -72,6 +73,35 @@ def test_a_changed_byte_is_refused(algorithm: str, position: int, change: int) -
 def test_garbage_signatures_are_refused(algorithm: str, signature: bytes) -> None:
     with pytest.raises(InvalidSignature):
         verify_key(PAIRS[algorithm].spki, algorithm, b"m", signature)
+
+
+@pytest.mark.parametrize("algorithm", [ED25519, ECDSA_P256_SHA256])
+def test_a_signature_that_was_found_valid_makes_no_other_one_valid(algorithm: str) -> None:
+    key, other = KeyPair.generate(algorithm), KeyPair.generate(algorithm)
+    message = b"a reading"
+    signature = key.sign(message)
+    forged = signature[:-1] + bytes([signature[-1] ^ 1])
+    for _ in range(2):
+        verify_key(key.spki, algorithm, message, signature)
+        for spki, said, signed in (
+            (other.spki, message, signature),
+            (key.spki, b"another", signature),
+            (key.spki, message, forged),
+            (key.spki, message, other.sign(message)),
+        ):
+            with pytest.raises(InvalidSignature):
+                verify_key(spki, algorithm, said, signed)
+
+
+def test_a_valid_signature_is_computed_once_and_a_long_message_is_not_kept() -> None:
+    key = KeyPair.generate()
+    for size, again in ((2048, 1), (2049, 0)):
+        message = bytes(size)
+        signature = key.sign(message)
+        before = _remembering.cache_info().hits
+        verify_key(key.spki, ED25519, message, signature)
+        verify_key(key.spki, ED25519, message, signature)
+        assert _remembering.cache_info().hits - before == again
 
 
 def test_raw_ecdsa_refuses_high_s_and_values_out_of_range() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from http_signatures import base_of, signature_parameters
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,12 +19,10 @@ from identity.signatures import parse_public_key, raw_to_der
 from protocol.errors import ContentDigestMismatch, InvalidSignatureBase, MalformedHeaders, WrongChain
 from protocol.readings import SignedReading
 from protocol.signature_base import (
-    base_of,
     http_headers,
     parse_http_headers,
     record_id,
     signature_base,
-    signature_parameters,
     verify_reading,
 )
 
@@ -87,6 +86,27 @@ def test_published_ecdsa_signature():
     signature = base64.b64decode(example["signature"])
     # Verified without the rule of low S, which the RFC does not have.
     key.verify(raw_to_der(signature), base_of_example(example), ec.ECDSA(hashes.SHA256()))
+
+
+@given(readings())
+def test_the_profile_is_what_the_general_rules_make(signed):
+    digest = base64.b64encode(signed.content_digest).decode()
+    covered = [
+        ('"content-digest"', f"sha-256=:{digest}:"),
+        ('"content-type"', signed.content_type),
+        ('"edgeproof-chain"', "edge-a"),
+    ]
+    parameters = signature_parameters(
+        [identifier for identifier, _ in covered],
+        [
+            ("created", signed.created),
+            ("nonce", signed.nonce),
+            ("keyid", signed.keyid),
+            ("alg", signed.algorithm),
+            ("tag", "edgeproof-reading-v1"),
+        ],
+    )
+    assert signature_base("edge-a", signed) == base_of(covered, parameters)
 
 
 def test_the_profile_line_by_line():
