@@ -123,6 +123,12 @@ class Group:
         """base^exponent mod N for a non-negative exponent, sign kept."""
         return gmpy2.powmod(base, exponent, self._n)
 
+    def _shared_powers(
+        self, base: gmpy2.mpz, exponents: list[gmpy2.mpz], window: int
+    ) -> list[gmpy2.mpz] | None:
+        """`powers.simultaneous_powers` where a subclass has a way of its own; None where it has none."""
+        return None
+
     def _squares(self, value: gmpy2.mpz, count: int) -> list[gmpy2.mpz]:
         """value, value^2, value^4, ...: `count` squarings, so `count` + 1 residues. One loop, for speed."""
         n, chain = self._n, [value]

@@ -12,6 +12,7 @@ import gmpy2
 from accumulator._hashing import integer_bytes, tagged_bytes, tagged_hash
 from accumulator.errors import InvalidParameters, NotInGroup, OutOfRange
 from accumulator.group import Group
+from accumulator.native import group_of
 
 # The RSA-2048 number of the RSA Factoring Challenge (RSA Laboratories, 2001): 617 decimal digits, digit sum
 # 2738. Its factors were never published and the challenge ended unsolved; nobody is known to hold them.
@@ -89,7 +90,7 @@ class Parameters:
     @cached_property
     def group(self) -> Group:
         """The group Z_N*/{±1} that all arithmetic goes through."""
-        return Group(self.modulus.n)
+        return group_of(self.modulus.n)
 
     @cached_property
     def value_bytes(self) -> int:

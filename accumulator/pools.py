@@ -15,8 +15,8 @@ from typing import Any
 import gmpy2
 
 from accumulator.errors import Cancelled
-from accumulator.group import Group
 from accumulator.membership import all_membership_witnesses
+from accumulator.native import group_of
 from accumulator.parameters import Parameters
 from accumulator.planning import Costs, Plan, measured_costs, part_bounds
 from accumulator.primes import check_width
@@ -99,7 +99,7 @@ class WitnessPool:
             if progress is not None:
                 progress(len(made), len(made))
             return made
-        run = _Run(self._running(), parameters, primes, measured_costs(parameters.modulus.n.bit_length()))
+        run = _Run(self._running(), parameters, primes, measured_costs(parameters.group))
         return run.witnesses(value_before, self._workers, progress, cancelled)
 
     def _running(self) -> ProcessPoolExecutor:
@@ -164,7 +164,7 @@ class _Run:
 
 def _open_part(n: int, value: int, rest: Sequence[int], primes: Sequence[int], costs: Costs) -> _Groups:
     """In a worker: bring the value down to a part of the range and open the part into groups."""
-    group = Group(n)
+    group = group_of(n)
     residue = group._power(gmpy2.mpz(value), int(integer_product(rest)))
     opened = root_factor(group, residue, primes, Plan(costs, stop=_GROUP))
     return [(first, end, int(each)) for first, end, each in opened]
@@ -172,5 +172,5 @@ def _open_part(n: int, value: int, rest: Sequence[int], primes: Sequence[int], c
 
 def _open_group(n: int, value: int, primes: Sequence[int], costs: Costs) -> list[int]:
     """In a worker: the membership witnesses of one group."""
-    group = Group(n)
+    group = group_of(n)
     return [group.canonical(each) for _, _, each in root_factor(group, gmpy2.mpz(value), primes, Plan(costs))]

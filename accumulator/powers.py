@@ -36,6 +36,9 @@ def simultaneous_powers(
     Memory: 2^(window - 1) residues an exponent.
     """
     index = _digit_index(window)
+    made = group._shared_powers(base, list(exponents), window)
+    if made is not None:
+        return made
     # A window and the zeros after it; all per-window work below is done by maps, without a Python loop.
     tokens = re.compile(f"1.{{0,{window - 1}}}0*")
     first_bits = itemgetter(slice(window))

@@ -11,6 +11,7 @@ from threading import Lock
 import gmpy2
 
 from accumulator.group import Group
+from accumulator.native import NativeGroup
 from accumulator.parameters import Parameters
 from accumulator.planning import TYPICAL, Costs, Plan, measured_costs, part_bounds
 from accumulator.powers import simultaneous_powers
@@ -87,11 +88,14 @@ def make_plan(
     """A plan for `size` elements from measured costs (or the given ones), counting on the table if any."""
     if costs is None:
         # Measuring takes as long as all witnesses of some fifty elements.
-        costs = TYPICAL if size < _MEASURE_FROM else measured_costs(parameters.modulus.n.bit_length())
-    weighed = costs
+        costs = TYPICAL if size < _MEASURE_FROM else measured_costs(parameters.group)
     if table is None:
-        return Plan(weighed, stop)
-    return Plan(weighed, stop, lambda bits: table.expected_multiplications(bits) * weighed.multiplication)
+        return Plan(costs, stop)
+    multiplication = costs.multiplication
+    if isinstance(parameters.group, NativeGroup):
+        # Tables are the library's work, whatever makes the powers.
+        multiplication = measured_costs(Group(parameters.modulus.n)).multiplication
+    return Plan(costs, stop, lambda bits: table.expected_multiplications(bits) * multiplication)
 
 
 class LazyWitnesses:
