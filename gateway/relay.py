@@ -15,11 +15,13 @@ What it does, for every chain:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 __all__ = [
     "AcceptedSeen",
+    "BehindSeen",
     "BlocksSeen",
     "Carry",
     "ChainHalted",
@@ -88,10 +90,22 @@ class AcceptedSeen:
 
 @dataclass(frozen=True)
 class RollbackSeen:
-    """``chain`` is behind, or contradicts, an anchor of it that another chain holds."""
+    """``chain`` contradicts an anchor of it that another chain holds, or what was read of it before."""
 
     chain: str
     why: str
+
+
+@dataclass(frozen=True)
+class BehindSeen:
+    """``chain`` has not reached what another chain holds of it, or what was read of it before.
+
+    A peer that was restored or that lags may catch up: it is relayed for again when it has.
+    """
+
+    chain: str
+    why: str | None
+    """None: it has caught up."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +124,7 @@ class Tick:
     now: float
 
 
-Event = BlocksSeen | CutSeen | QuorumSeen | AcceptedSeen | RollbackSeen | Outcome | Tick
+Event = BlocksSeen | CutSeen | QuorumSeen | AcceptedSeen | RollbackSeen | BehindSeen | Outcome | Tick
 
 
 # ------------------------------------------------------------------ commands
@@ -154,7 +168,13 @@ class _Chain:
     cut: int = 0
     quorum: int = 0
     held: dict[str, int] = field(default_factory=dict)
-    halted: str | None = None
+    rolled_back: str | None = None
+    behind: str | None = None
+
+    @property
+    def halted(self) -> str | None:
+        """Why nothing is relayed for the chain, if so."""
+        return self.rolled_back or self.behind
 
 
 @dataclass
@@ -203,7 +223,10 @@ class Relay:
                 self._forget(Carry(holder, chain, number))
                 return []
             case RollbackSeen(chain, why):
-                self._chains[chain].halted = why
+                self._chains[chain].rolled_back = why
+                return []
+            case BehindSeen(chain, late):
+                self._chains[chain].behind = late
                 return []
             case Outcome():
                 self._outcome(event)
@@ -233,6 +256,15 @@ class Relay:
             for chain, state in self._chains.items()
         )
 
+    def wake_at(self) -> float | None:
+        """From when on a ``Tick`` gives out commands if nothing else happens; None: not before an event."""
+        times = []
+        for command, ready in self._wanted():
+            attempt = self._attempts.get(command, _Attempt())
+            if not attempt.in_flight:
+                times.append(max(ready, attempt.not_before))
+        return min(times, default=None)
+
     def lag(self) -> dict[str, int]:
         """News elements that no cut covers yet, a chain."""
         return {chain: state.waiting_news for chain, state in self._chains.items()}
@@ -258,28 +290,26 @@ class Relay:
         attempt.not_before = event.now + wait
 
     def _due(self, now: float) -> Iterator[Command]:
+        for command, ready in self._wanted():
+            attempt = self._attempts.setdefault(command, _Attempt())
+            if not attempt.in_flight and now >= max(ready, attempt.not_before):
+                attempt.in_flight = True
+                yield command
+
+    def _wanted(self) -> Iterator[tuple[Command, float]]:
+        """What is to be submitted, and from when on."""
         for chain, state in self._chains.items():
             if state.halted is not None:
                 continue
-            for command in self._wanted(chain, state, now):
-                attempt = self._attempts.setdefault(command, _Attempt())
-                if not attempt.in_flight and now >= attempt.not_before:
-                    attempt.in_flight = True
-                    yield command
-
-    def _wanted(self, chain: str, state: _Chain, now: float) -> Iterator[Command]:
-        # One cut at a time: the next one waits until the last has its quorum, so that cuts never pile up.
-        if state.quorum >= state.cut and self._is_due(state, now):
-            yield FixNextCut(chain, state.cut + 1)
-        for holder in self._holders[chain]:
-            following = state.held.get(holder, 0) + 1
-            if following <= state.quorum and self._chains[holder].halted is None:
-                yield Carry(holder, chain, following)
-
-    def _is_due(self, state: _Chain, now: float) -> bool:
-        if state.waiting_news >= self._policy.max_news:
-            return True
-        return state.oldest_news is not None and now - state.oldest_news >= self._policy.max_age_s
+            # One cut at a time: the next one waits until the last has its quorum, so that cuts never pile up.
+            if state.quorum >= state.cut and state.oldest_news is not None:
+                enough = state.waiting_news >= self._policy.max_news
+                ready = -math.inf if enough else state.oldest_news + self._policy.max_age_s
+                yield FixNextCut(chain, state.cut + 1), ready
+            for holder in self._holders[chain]:
+                following = state.held.get(holder, 0) + 1
+                if following <= state.quorum and self._chains[holder].halted is None:
+                    yield Carry(holder, chain, following), -math.inf
 
     def _forget(self, command: Command) -> None:
         self._attempts.pop(command, None)

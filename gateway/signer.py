@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import Final
 
 from chaincode.api import GetCut, GetSource, SignAnchor
 from identity import Signer
@@ -20,6 +21,10 @@ from protocol.anchors import AnchorSignature
 __all__ = ["AnchorSigner"]
 
 _log = logging.getLogger(__name__)
+_WAIT_S: Final = 0.5
+_LAG_S: Final = 0.05
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 2.0
 
 
 class AnchorSigner:
@@ -51,8 +56,8 @@ class AnchorSigner:
             return False
         self._index.sync()
         status = evaluate_typed(self._ledger, GetCut(number=0))
-        if status.number > self._index.anchor:
-            return False  # the cut came after the blocks were read: next time
+        if status.number != self._index.anchor:
+            return False  # the contract's state is not of the blocks that were read: next time
         self._height = height
         if not status.number or any(entry.msp_id == self._signer.msp_id for entry in status.signatures):
             return False
@@ -79,15 +84,22 @@ class AnchorSigner:
     def _roster_members(self) -> frozenset[str]:
         return frozenset(evaluate_typed(self._ledger, GetSource(chain=self._ledger.chain)).roster.keys)
 
-    def run(self, stop: threading.Event, poll_s: float = 0.05) -> None:
+    def run(self, stop: threading.Event) -> None:
         """Follow the chain until ``stop`` is set; faults are logged and tried again."""
-        pause = poll_s
+        pause = 0.0
         while not stop.is_set():
             try:
                 self.step()
-                pause = poll_s
+                if pause:
+                    _log.info("%s answers again", self._ledger.chain)
+                pause = 0.0
+                if self._height < 0:
+                    stop.wait(_LAG_S)
+                else:
+                    self._ledger.wait(self._height, _WAIT_S)
             except LedgerError as error:
-                _log.warning("%s: %s", self._ledger.chain, error)
+                if not pause:
+                    _log.warning("%s: %s", self._ledger.chain, error)
                 self._height = -1
-                pause = min(pause * 2, 5.0)
-            stop.wait(pause)
+                pause = min(pause * 2 or _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+                stop.wait(pause)
