@@ -7,70 +7,24 @@ signers, relay or training peers beside it.
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import socket
 import statistics
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import requests
-
-from benchmarks.device_load import CONTENT_TYPE, DeviceLoad, Load, reading_bytes
+from benchmarks.device_load import Load, reading_bytes
 from benchmarks.errors import MeasurementFailed
-from benchmarks.http_load import Answers
+from benchmarks.gateway_load import LoadRun, RunningGateway, recording_transactions, running_gateway
 from benchmarks.measure import latencies, median_row, percentile, rotated
 from benchmarks.scale import Say, Scale
 from edgeproof.deployment import Deployment, Plan
-from edgeproof.fleet import service_specs
 from edgeproof.setup import make_deployment
 from edgeproof.wiring import Parts
-from gateway.client import DeviceClient, enrolment
-from identity import KeyPair
-from ledger.port import Ledger
-from network.supervisor import Supervisor
 from protocol.configuration import Configuration
-from protocol.elements import views
 
 __all__ = ["measure_gateway", "measure_rest"]
 
 _EDGE = "edge-a"
-_START_S = 60.0
-
-
-@dataclass(frozen=True)
-class _Gateway:
-    """The running gateway and the devices that send to it."""
-
-    load: DeviceLoad
-    ledger: Ledger
-    """Its chain, read from this process."""
-    pid: int
-    """Of gunicorn's master; the worker is its child."""
-
-    def send(self, load: Load) -> _Run:
-        self.load.prepare(load)
-        before = _processor_seconds(self.pid)
-        answers = self.load.run()
-        return _Run(answers, _processor_seconds(self.pid) - before)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One load, and the processor time that the gateway took for it, seconds."""
-
-    answers: Answers
-    gateway_cpu_s: float
-
-    @property
-    def rate(self) -> float:
-        """Requests a second."""
-        return len(self.answers.times) / self.answers.seconds
 
 
 def measure_rest(scale: Scale, say: Say) -> dict[str, Any]:
@@ -93,7 +47,7 @@ def measure_gateway(deployment: Deployment, folder: Path, scale: Scale, say: Say
         ``empty`` and ``single`` (rows of ``Latencies``), ``single_to_empty`` (median of the ratios of runs
         side by side), ``batches`` (a row a batch size), ``idle`` (latency), ``burst`` (transactions).
     """
-    with _gateway(deployment, folder, scale) as gateway:
+    with running_gateway(deployment, _EDGE, folder, scale.devices) as gateway:
         say("warming up")
         gateway.send(Load(scale.connections * 4, 1, scale.connections))
         gateway.send(Load(scale.connections * 4, 0, scale.connections))
@@ -109,19 +63,19 @@ def measure_gateway(deployment: Deployment, folder: Path, scale: Scale, say: Say
         }
 
 
-def _singles(gateway: _Gateway, scale: Scale, say: Say) -> dict[str, Any]:
+def _singles(gateway: RunningGateway, scale: Scale, say: Say) -> dict[str, Any]:
     loads = {
         "empty": Load(scale.empty_requests, 0, scale.connections),
         "single": Load(scale.single_requests, 1, scale.connections),
     }
-    runs: dict[str, list[_Run]] = {name: [] for name in loads}
+    runs: dict[str, list[LoadRun]] = {name: [] for name in loads}
     per_transaction = []
     for repeat in range(scale.repeats):
         for name in rotated(list(loads), repeat):
             first = gateway.ledger.information().height
             runs[name].append(gateway.send(loads[name]))
             if name == "single":
-                per_transaction.append(scale.single_requests / _transactions(gateway.ledger, first))
+                per_transaction.append(scale.single_requests / recording_transactions(gateway.ledger, first))
         single, empty = runs["single"][-1].rate, runs["empty"][-1].rate
         say(
             f"single posts {repeat + 1}/{scale.repeats}: {single:.0f}/s, empty handler {empty:.0f}/s, "
@@ -136,8 +90,8 @@ def _singles(gateway: _Gateway, scale: Scale, say: Say) -> dict[str, Any]:
     }
 
 
-def _batches(gateway: _Gateway, scale: Scale, say: Say) -> list[dict[str, Any]]:
-    runs: dict[int, list[_Run]] = {size: [] for size in scale.batch_sizes}
+def _batches(gateway: RunningGateway, scale: Scale, say: Say) -> list[dict[str, Any]]:
+    runs: dict[int, list[LoadRun]] = {size: [] for size in scale.batch_sizes}
     for repeat in range(scale.repeats):
         for size in scale.batch_sizes:
             count = scale.batch_readings // size
@@ -155,7 +109,7 @@ def _batches(gateway: _Gateway, scale: Scale, say: Say) -> list[dict[str, Any]]:
     ]
 
 
-def _idle(gateway: _Gateway, scale: Scale, say: Say) -> dict[str, Any]:
+def _idle(gateway: RunningGateway, scale: Scale, say: Say) -> dict[str, Any]:
     medians, p95s, worst = [], [], []
     for repeat in range(scale.repeats):
         answers = gateway.send(Load(scale.idle_posts, 1, 1, pause_s=scale.idle_pause_s)).answers
@@ -172,13 +126,13 @@ def _idle(gateway: _Gateway, scale: Scale, say: Say) -> dict[str, Any]:
     }
 
 
-def _burst(gateway: _Gateway, scale: Scale, say: Say) -> dict[str, Any]:
+def _burst(gateway: RunningGateway, scale: Scale, say: Say) -> dict[str, Any]:
     counts, times = [], []
     for repeat in range(scale.repeats):
         first = gateway.ledger.information().height
         answers = gateway.send(Load(scale.burst, 1, scale.burst)).answers
         named = {json.loads(body)["transaction"] for body in answers.bodies}
-        counts.append(_transactions(gateway.ledger, first))
+        counts.append(recording_transactions(gateway.ledger, first))
         if len(named) != counts[-1]:
             raise MeasurementFailed(f"answers name {len(named)} transactions, the chain has {counts[-1]}")
         times.append(max(answers.times) * 1000)
@@ -191,7 +145,7 @@ def _burst(gateway: _Gateway, scale: Scale, say: Say) -> dict[str, Any]:
     }
 
 
-def _row(runs: list[_Run], readings: int) -> dict[str, Any]:
+def _row(runs: list[LoadRun], readings: int) -> dict[str, Any]:
     """Medians over runs, how much of one core each side took, and the gateway's processor time a reading."""
     done = [run.answers for run in runs]
     return {
@@ -204,80 +158,8 @@ def _row(runs: list[_Run], readings: int) -> dict[str, Any]:
     }
 
 
-def _processor_seconds(pid: int) -> float:
-    """Processor time of a process and its living children so far."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    ticks = 0
-    for one in (str(pid), *children):
-        # After the name, which may hold anything, utime and stime are the 12th and 13th fields.
-        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
 def _endorsers(deployment: Deployment) -> int:
     """Organisations that run the contract for a transaction."""
     with Parts(deployment, "bench") as parts:
         genesis = parts.readers[_EDGE].block(0)
     return Configuration.from_block(genesis).endorsement.required
-
-
-def _transactions(ledger: Ledger, first: int) -> int:
-    """Recording transactions from block ``first`` on."""
-    return sum(
-        view.function.startswith("records:") and view.code == 0
-        for block in ledger.blocks(first)
-        for view in views(block)
-    )
-
-
-@contextmanager
-def _gateway(deployment: Deployment, folder: Path, scale: Scale) -> Iterator[_Gateway]:
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}"
-    name = f"gateway-{_EDGE}"
-    (spec,) = [spec for spec in service_specs(deployment, {_EDGE: port}) if spec.name == name]
-    with Supervisor(deployment.state_path("logs")) as supervisor, Parts(deployment, "bench") as parts:
-        supervisor.start(spec)
-        _await(url, supervisor)
-        keys = _enrol(deployment, url, folder / "devices", scale.devices)
-        with DeviceLoad(("127.0.0.1", port), _EDGE, keys) as load:
-            pid = supervisor.pid(name)
-            assert pid is not None
-            yield _Gateway(load, parts.readers[_EDGE], pid)
-        if supervisor.deaths(name):
-            raise MeasurementFailed("the gateway died meanwhile")
-
-
-def _enrol(deployment: Deployment, url: str, folder: Path, count: int) -> dict[str, Path]:
-    owner = deployment.plan.chain(_EDGE).organisations[1]
-    keys = {}
-    for number in range(count):
-        name = f"bench-{number}-{secrets.token_hex(3)}"
-        key = KeyPair.generate()
-        client = DeviceClient(url, name, key, _EDGE)
-        client.enrol(enrolment(_EDGE, name, key, owner, deployment.owner_key(owner)))
-        client.submit(reading_bytes(number), CONTENT_TYPE)
-        client.close()
-        keys[name] = folder / f"{name}.pem"
-        key.save(keys[name])
-    return keys
-
-
-def _await(url: str, supervisor: Supervisor) -> None:
-    deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline:
-        supervisor.check()
-        try:
-            if requests.get(f"{url}/readyz", timeout=1).status_code == 200:
-                return
-        except requests.RequestException:
-            pass
-        time.sleep(0.05)
-    raise MeasurementFailed("the gateway does not come up")
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
