@@ -8,13 +8,16 @@ ROUNDS ?= 10
 LEDGER ?= embedded
 # challenge, ceremony (one is run first) or the path of a modulus.json.
 MODULUS ?= challenge
+# default, dev or the path of a topology file; the network that is there keeps its own.
+TOPOLOGY ?=
+NETWORK ?= build/network
 VENV := .venv
 BIN := $(VENV)/bin
 # uv from PATH, else from PyPI into the environment itself.
 UV := $(shell command -v uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench test-faults bench-accumulator native lock clean
+.PHONY: help demo test lint bench test-faults bench-accumulator native lock clean up down status logs doctor clean-network
 
 help: ## Print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +35,25 @@ $(VENV)/.installed: pyproject.toml requirements/full.lock
 
 demo: $(VENV)/.installed ## Run the whole system on real data, attack it, write a report below build/demo
 	$(BIN)/edgeproof demo --out "$(OUT)" --edges "$(EDGES)" --devices "$(DEVICES)" --rounds "$(ROUNDS)" --ledger "$(LEDGER)" --modulus "$(MODULUS)"
+
+NETWORK_COMMAND := $(BIN)/edgeproof network
+up: $(VENV)/.installed ## Start real Fabric networks (TOPOLOGY=dev, or a file) in build/network; needs Fabric's programs
+	@$(NETWORK_COMMAND) up --root "$(NETWORK)" $(if $(TOPOLOGY),--topology "$(TOPOLOGY)")
+
+down: $(VENV)/.installed ## End every process of the networks, their gateways and demos; all state is kept
+	@$(NETWORK_COMMAND) down --root "$(NETWORK)"
+
+status: $(VENV)/.installed ## Show what of the networks runs where
+	@$(NETWORK_COMMAND) status --root "$(NETWORK)"
+
+logs: $(VENV)/.installed ## Show the ends of the networks' logs (NAME=peer chooses)
+	@$(NETWORK_COMMAND) logs --root "$(NETWORK)" $(NAME)
+
+doctor: $(VENV)/.installed ## Say what stands in a network's way: programs, ports, room, identities
+	@$(NETWORK_COMMAND) doctor --root "$(NETWORK)" $(if $(TOPOLOGY),--topology "$(TOPOLOGY)")
+
+clean-network: $(VENV)/.installed ## End the networks and remove them, ledgers and keys too
+	@$(NETWORK_COMMAND) clean --yes --root "$(NETWORK)"
 
 test: lint ## Run the suite: ruff, mypy strict, import-linter, pytest (all but the long kill runs)
 	$(BIN)/python -m pytest -m "not faults"
@@ -60,4 +82,5 @@ lock: ## Resolve the lock files anew (versions and hashes, no addresses)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements/full.lock
 
 clean: ## Remove everything that was built (build/, caches); keeps .venv
+	@test ! -d "$(NETWORK)" -o ! -x $(BIN)/edgeproof || $(NETWORK_COMMAND) clean --yes --root "$(NETWORK)"
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
