@@ -22,6 +22,7 @@ _COMMANDS = {
     "init": ("init", "app", "Make a deployment: identities, ledgers, stores."),
     "ceremony": ("ceremony", "app", "Make a modulus together whose factors nobody knows."),
     "run": ("run", "app", "Start every process of a deployment and keep it running."),
+    "network": ("network", "app", "Bring real Hyperledger Fabric networks up and down."),
     "check": ("check", "app", "Look for damage to a deployment's chains and stores."),
     "serve": ("serve", "app", "Run one process: gateway, signer, relay, peer or aggregator."),
     "train": ("train", "app", "Create a training run, or follow one."),

@@ -18,6 +18,8 @@ class Settings:
     """``EDGEPROOF_DEPLOYMENT``: the deployment folder, default ``build/deployment``."""
     log_level: str
     """``EDGEPROOF_LOG_LEVEL``: empty where not set."""
+    fabric_bin: Path | None
+    """``FABRIC_BIN``: folder of Hyperledger Fabric's programs; None: they are on PATH."""
     failpoint: str
     """``EDGEPROOF_FAILPOINT``: where the process kills itself (tests; ``edgeproof.faults``)."""
 
@@ -28,5 +30,6 @@ class Settings:
         return cls(
             deployment=Path(values.get("EDGEPROOF_DEPLOYMENT", "build/deployment")),
             log_level=values.get("EDGEPROOF_LOG_LEVEL", "").upper(),
+            fabric_bin=Path(values["FABRIC_BIN"]) if values.get("FABRIC_BIN") else None,
             failpoint=values.get("EDGEPROOF_FAILPOINT", ""),
         )

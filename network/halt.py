@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from network.control import Keeper
-from network.errors import KeeperError
+from network.errors import KeeperError, NetworkError
 from network.records import Record, Records, working_alone
 
-__all__ = ["down"]
+__all__ = ["down", "remove"]
 
 _SUPERVISOR_S = 15.0
 _KEEPER_MARGIN_S = 5.0
@@ -68,6 +69,24 @@ def down(
             if not record.process.alive:
                 records.remove(record.name, record.process)
         return len(running) - len(by_kind["supervisor"]) + len(others)
+
+
+def remove(root: Path) -> None:
+    """Remove a network's folder, in which nothing runs, with its ledgers and keys.
+
+    Raises:
+        NetworkError: something runs there, or the folder is none of a network.
+    """
+    run = root.absolute() / "run"
+    if not (root / "topology.yaml").is_file() and not run.is_dir():
+        raise NetworkError(f"{root} is no network's folder; remove it yourself if it shall go")
+    running = Records(run).living()
+    if running:
+        raise NetworkError(f"{len(running)} processes run in {root}; `edgeproof network down --root {root}`")
+    # A crash half-way leaves a folder that is still known as a network's, to be cleaned again.
+    for path in sorted(root.iterdir(), key=lambda path: path.name in ("topology.yaml", "run")):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    root.rmdir()
 
 
 def _end_keeper(root: Path, record: Record, timeout_s: float) -> None:
