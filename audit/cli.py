@@ -59,6 +59,7 @@ def make_apps(opener: Opener) -> tuple[typer.Typer, typer.Typer]:
     _add_bundle(audit)
     _add_subjects(audit, opener)
     _add_anchors(audit, opener)
+    _add_chain(audit)
     _add_recompute(audit, opener)
     bundle = _app("Self-contained proof bundles.")
     export = _app("Write a proof bundle to a file.")
@@ -193,6 +194,42 @@ def _add_anchors(app: typer.Typer, opener: Opener) -> None:
             return Outcome(ExitCode.VERIFIED, line, fields)
 
         finish(lambda: with_system(opener, deployment, work), as_json)
+
+
+def _add_chain(app: typer.Typer) -> None:
+    @app.command()
+    def chain(
+        blocks: Annotated[
+            list[Path],
+            typer.Option(
+                "--blocks",
+                help="Copy of a chain: a peer's folder of block files, or an embedded ledger's file."
+                " Give it once for each chain; they are compared with one another.",
+            ),
+        ],
+        trust: TrustFile,
+        anchors: Annotated[
+            list[Path] | None,
+            typer.Option("--anchors", help="Bundle or audit state whose anchors the copies must agree with."),
+        ] = None,
+        state: StateOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Verify a whole chain offline from a copy of its blocks; names the first block that does not hold.
+
+        Links, data, orderers' signatures under the configurations that it carries, endorsements, and its own
+        anchors, computed from the blocks, against what other chains and the given files hold.
+        """
+
+        def work() -> Outcome:
+            from audit.copies import audit_copies
+            from audit.live import translated
+
+            with translated():
+                root = read_trust(read_file(trust, "trust root"))
+                return audit_copies(blocks, root, anchors or (), state)
+
+        finish(work, as_json)
 
 
 def _add_recompute(app: typer.Typer, opener: Opener) -> None:

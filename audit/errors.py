@@ -72,6 +72,8 @@ class Check(StrEnum):
     ANCHOR_LINKAGE = "anchor-linkage"
     MAIN_ANCHOR = "main-anchor"
     HOLDING_BLOCK = "holding-block"
+    BLOCK_LINKAGE = "block-linkage"
+    """A chain's blocks follow one another, and each header binds its block's data."""
     CONFIGURATION = "configuration"
     """Each block is checked under the configuration in force, each configuration under the one before."""
     BLOCK_SIGNATURE = "block-signature"

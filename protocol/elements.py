@@ -52,6 +52,10 @@ class ElementView:
     """The submitter's claim, milliseconds since 1970 UTC; 0 when there is none."""
     chaincode: str = ""
     """Name of the chaincode that was called, by the signed header extension."""
+    channel: str = ""
+    """The channel that the channel header names."""
+    kind: int = -1
+    """``common.HeaderType`` of the channel header: a transaction is 3, a configuration 1; -1 for none."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ def result_of(view: ElementView, function: str) -> dict[str, Any] | None:
 
 
 def _view(block: int, index: int, code: int, raw: bytes) -> ElementView:
-    transaction, chaincode, function = "", "", ""
+    transaction, chaincode, function, named, kind = "", "", "", "", -1
     payload = argument = creator = b""
     timestamp_ms = 0
     try:
@@ -152,7 +156,7 @@ def _view(block: int, index: int, code: int, raw: bytes) -> ElementView:
         body = common_pb2.Payload.FromString(envelope.payload)
         channel = common_pb2.ChannelHeader.FromString(body.header.channel_header)
         creator = common_pb2.SignatureHeader.FromString(body.header.signature_header).creator
-        transaction = channel.tx_id
+        transaction, named, kind = channel.tx_id, channel.channel_id, channel.type
         timestamp_ms = max(0, channel.timestamp.seconds * 1000 + channel.timestamp.nanos // 1_000_000)
         if channel.type == common_pb2.HeaderType.ENDORSER_TRANSACTION:
             called = proposal_pb2.ChaincodeHeaderExtension.FromString(channel.extension).chaincode_id.name
@@ -162,7 +166,19 @@ def _view(block: int, index: int, code: int, raw: bytes) -> ElementView:
     except (DecodeError, ValueError):
         pass  # whatever was read before the fault stays; the rest is empty
     return ElementView(
-        block, index, code, raw, payload, transaction, function, argument, creator, timestamp_ms, chaincode
+        block=block,
+        index=index,
+        code=code,
+        envelope=raw,
+        payload=payload,
+        transaction=transaction,
+        function=function,
+        argument=argument,
+        creator=creator,
+        timestamp_ms=timestamp_ms,
+        chaincode=chaincode,
+        channel=named,
+        kind=kind,
     )
 
 

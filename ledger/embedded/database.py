@@ -35,6 +35,18 @@ def translated(error: sqlite3.Error, path: Path) -> LedgerError:
     return Unavailable(f"{path} cannot be used at present: {error}")
 
 
+def _mode_of(path: Path) -> str:
+    """How to open the file: for reading alone where it, or its folder, cannot be written.
+
+    SQLite needs to write beside a file in WAL mode even to read it, unless it is told that nobody writes. A
+    copy that was made of a closed chain has no log; one with a log brings what its readers share, too.
+    """
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        return "mode=rw"
+    log = path.with_name(path.name + "-wal")
+    return "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+
+
 class Database:
     """The connections to one chain's file. Safe to share between threads, not across a fork."""
 
@@ -48,6 +60,7 @@ class Database:
         if not path.is_file():
             raise ChainNotFound(f"{path} does not exist")
         self.path = path
+        self._mode: Final = _mode_of(path)
         self._process = os.getpid()
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue(_IDLE_READERS)
         self._closed = False
@@ -144,7 +157,7 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         # Autocommit: every BEGIN and COMMIT stands in this file.
         connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode=rw",
+            f"{self.path.absolute().as_uri()}?{self._mode}",
             uri=True,
             isolation_level=None,
             check_same_thread=False,

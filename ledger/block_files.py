@@ -1,0 +1,268 @@
+"""Reading a chain from copies of files: a Fabric peer's block files, or the embedded ledger's.
+
+A peer keeps its blocks in ``ledgersData/chains/chains/<channel>/blockfile_000000``, ``…_000001`` and so on,
+one after the other, each with its length before it. Nothing read here is trusted or judged beyond its form:
+``audit`` does that.
+
+Source of the form: Fabric 3.1.5 common/ledger/blkstorage (block_serialization.go, blockfile_mgr.go): a varint
+length, then header (number, data hash, previous hash), envelopes and metadata, lists with their count before
+them, bytes with their length.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, Protocol
+
+from fabric_protos.common import common_pb2
+
+from ledger.embedded.database import Database
+from ledger.embedded.rows import chain_row
+from ledger.embedded.storage import load_block, load_blocks
+from ledger.errors import BlockNotFound, ChainNotFound, CorruptLedger, Unavailable
+from ledger.port import ChainInformation
+from protocol.blocks import header_hash
+from protocol.elements import views
+
+__all__ = ["BlockSource", "ChainFile", "PeerBlockFiles", "open_blocks", "serialise_block"]
+
+_PREFIX: Final = "blockfile_"
+_PAGE: Final = 32
+_LONGEST_VARINT: Final = 10
+
+
+class BlockSource(Protocol):
+    """The part of ``ledger.port.Ledger`` that reads blocks."""
+
+    @property
+    def chain(self) -> str:
+        """The chain's id."""
+
+    def blocks(self, start: int) -> Iterator[common_pb2.Block]:
+        """The blocks from number ``start``, in order."""
+
+    def block(self, number: int) -> common_pb2.Block:
+        """One block."""
+
+    def information(self) -> ChainInformation:
+        """Height and newest header's hash."""
+
+    def close(self) -> None:
+        """Give back what is held."""
+
+
+def open_blocks(path: Path) -> BlockSource:
+    """A peer's folder of block files, or an embedded ledger's file.
+
+    Raises:
+        ChainNotFound: neither is there.
+        CorruptLedger: it cannot be read as such.
+        Unavailable: the disk refuses.
+    """
+    return ChainFile(path) if path.is_file() and not path.name.startswith(_PREFIX) else PeerBlockFiles(path)
+
+
+class PeerBlockFiles:
+    """A ``BlockSource`` over a copy of a peer's block files.
+
+    A block that the newest file ends within was being written when the copy was made and is left out, as a
+    peer leaves it out when it starts again.
+
+    Args:
+        folder: holds the files; or one file alone.
+
+    Raises:
+        ChainNotFound: no block file is there, or no block in them.
+        CorruptLedger: a file does not hold blocks one after the other, from block 0 on.
+        Unavailable: the disk refuses.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        paths = [folder] if folder.is_file() else sorted(folder.glob(f"{_PREFIX}*"))
+        self._stack: Final = ExitStack()
+        self._places: list[tuple[mmap.mmap, int, int]] = []
+        try:
+            for at, path in enumerate(paths):
+                self._index(path, newest=at == len(paths) - 1)
+            if not self._places:
+                raise ChainNotFound(f"{folder} holds no block files of a peer")
+            self.chain: Final = _channel(self.block(0), folder)
+        except OSError as error:
+            self.close()
+            raise Unavailable(f"{error.filename or folder} cannot be read: {error.strerror}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def blocks(self, start: int) -> Iterator[common_pb2.Block]:
+        """As ``ledger.port.Ledger.blocks``."""
+        for number in range(start, len(self._places)):
+            yield self.block(number)
+
+    def block(self, number: int) -> common_pb2.Block:
+        """As ``ledger.port.Ledger.block``."""
+        if not 0 <= number < len(self._places):
+            raise BlockNotFound(f"there is no block {number}")
+        content, start, end = self._places[number]
+        found = _Reader(content[start:end], f"block {number}").block()
+        if found.header.number != number:
+            raise CorruptLedger(f"block {found.header.number} stands where block {number} should")
+        return found
+
+    def information(self) -> ChainInformation:
+        """As ``ledger.port.Ledger.information``."""
+        height = len(self._places)
+        return ChainInformation(self.chain, height, header_hash(self.block(height - 1).header))
+
+    def close(self) -> None:
+        """Close the files."""
+        self._places = []
+        self._stack.close()
+
+    def _index(self, path: Path, *, newest: bool) -> None:
+        if not path.stat().st_size:
+            return
+        file = self._stack.enter_context(path.open("rb"))
+        content = self._stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        position = 0
+        while position < len(content):
+            reader = _Reader(content[position : position + _LONGEST_VARINT], path.name)
+            try:
+                length = reader.varint()
+            except CorruptLedger:
+                length = 0 if len(content) - position >= _LONGEST_VARINT else len(content)
+            start = position + reader.position
+            if start + length > len(content):
+                if newest:
+                    return
+                raise CorruptLedger(f"{path.name} ends within block {len(self._places)}")
+            if not length:
+                raise CorruptLedger(f"{path.name} holds no block at byte {position}")
+            self._places.append((content, start, start + length))
+            position = start + length
+
+
+class ChainFile:
+    """A ``BlockSource`` over an embedded ledger's file; unlike the ledger it does not judge what it opens.
+
+    Raises:
+        ChainNotFound, CorruptLedger, Unavailable: as the embedded ledger.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._database: Final = Database(path)
+        try:
+            self.chain: Final = self.information().chain
+        except BaseException:
+            self._database.close()
+            raise
+
+    def blocks(self, start: int) -> Iterator[common_pb2.Block]:
+        """As ``ledger.port.Ledger.blocks``."""
+        while page := self._page(start):
+            yield from page
+            start += len(page)
+
+    def block(self, number: int) -> common_pb2.Block:
+        """As ``ledger.port.Ledger.block``."""
+        with self._database.snapshot() as connection:
+            return load_block(connection, number)
+
+    def information(self) -> ChainInformation:
+        """As ``ledger.port.Ledger.information``."""
+        with self._database.snapshot() as connection:
+            row = chain_row(connection)
+        return ChainInformation(row.name, row.height, row.header_hash)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def _page(self, start: int) -> list[common_pb2.Block]:
+        with self._database.snapshot() as connection:
+            return load_blocks(connection, start, _PAGE)
+
+
+def serialise_block(block: common_pb2.Block) -> bytes:
+    """A block as a peer writes it into a block file, its length before it."""
+    out = bytearray(_varint(block.header.number))
+    out += _sized(block.header.data_hash) + _sized(block.header.previous_hash)
+    for entries in (block.data.data, block.metadata.metadata):
+        out += _varint(len(entries))
+        for entry in entries:
+            out += _sized(entry)
+    return _sized(bytes(out))
+
+
+class _Reader:
+    """Numbers and byte strings, one after the other."""
+
+    def __init__(self, raw: bytes, what: str) -> None:
+        self._raw = raw
+        self._what = what
+        self.position = 0
+
+    def block(self) -> common_pb2.Block:
+        """The one block that the bytes are.
+
+        Raises:
+            CorruptLedger: they are none.
+        """
+        block = common_pb2.Block()
+        block.header.number = self.varint()
+        block.header.data_hash = self.sized()
+        block.header.previous_hash = self.sized()
+        block.data.data.extend(self.sized() for _ in range(self.varint()))
+        block.metadata.metadata.extend(self.sized() for _ in range(self.varint()))
+        if self.position != len(self._raw):
+            raise CorruptLedger(f"{self._what}: bytes follow its metadata")
+        return block
+
+    def varint(self) -> int:
+        """Base 128, least significant group first, at most 64 bits (Protocol Buffers' encoding)."""
+        value = 0
+        for shift in range(0, 7 * _LONGEST_VARINT, 7):
+            if self.position >= len(self._raw):
+                break
+            byte = self._raw[self.position]
+            self.position += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                if value >> 64:
+                    break
+                return value
+        raise CorruptLedger(f"{self._what}: no number where one is due")
+
+    def sized(self) -> bytes:
+        """Bytes with their length before them."""
+        length = self.varint()
+        end = self.position + length
+        if end > len(self._raw):
+            raise CorruptLedger(f"{self._what}: it ends too early")
+        found = self._raw[self.position : end]
+        self.position = end
+        return found
+
+
+def _channel(genesis: common_pb2.Block, folder: Path) -> str:
+    seen = views(genesis)
+    channel = seen[0].channel if seen else ""
+    if not channel:
+        raise CorruptLedger(f"{folder}: block 0 names no channel")
+    return channel
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _sized(raw: bytes) -> bytes:
+    return _varint(len(raw)) + raw
