@@ -135,10 +135,12 @@ class ChainReader:
                 pause = 0.0
                 if self._halted:
                     stop.wait(_LONGEST_PAUSE_S)
-                elif self._height < 0:
+                    continue
+                if self._height < 0:
                     stop.wait(_LAG_S)  # the peer's state comes a moment after its blocks
-                else:
-                    self._ledger.wait(self._height, _WAIT_S)
+                while not self._ledger.wait(self._height, _WAIT_S):
+                    if stop.is_set() or self._claims:
+                        break
             except LedgerError as error:
                 if not pause:
                     _log.warning("cannot read %s: %s", self._chain, error)

@@ -95,8 +95,8 @@ class AnchorSigner:
                 pause = 0.0
                 if self._height < 0:
                     stop.wait(_LAG_S)
-                else:
-                    self._ledger.wait(self._height, _WAIT_S)
+                while not stop.is_set() and not self._ledger.wait(self._height, _WAIT_S):
+                    pass
             except LedgerError as error:
                 if not pause:
                     _log.warning("%s: %s", self._ledger.chain, error)
