@@ -213,6 +213,36 @@ def doctor(
     raise typer.Exit(1 if problems else 0)
 
 
+@app.command()
+def snapshot(
+    file: Annotated[Path, typer.Argument(help="The archive to write; it holds every private key.")],
+    root: RootOption = _ROOT,
+    pause: Annotated[bool, typer.Option("--pause", help="End the network's processes meanwhile.")] = False,
+) -> None:
+    """Keep a whole network in one file: ledgers, identities with their keys, stores, state."""
+    from network.snapshots import snapshot as keep
+
+    number = keep(root, file, pause=pause, progress=_progress())
+    typer.echo(
+        f"{file}: {number} files, {file.stat().st_size / 2**20:.1f} MiB; keep it where the keys may be"
+    )
+
+
+@app.command()
+def restore(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="What `snapshot` or `export` wrote.")
+    ],
+    root: RootOption = _ROOT,
+) -> None:
+    """Make a network's folder from a snapshot, or a host's from an export; `up` starts it."""
+    from network.snapshots import restore as bring_back
+
+    about = bring_back(file, root)
+    what = f"host {about['host']} of {about['name']}" if "host" in about else f"network {about['name']}"
+    typer.echo(f"{root}: {what} as of {about['created']}; `edgeproof network up --root {root}` starts it")
+
+
 def _topology(root: Path, chosen: str) -> Topology:
     from network import Topology, named_topology
     from network.errors import TopologyError

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import socket
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from identity import DevelopmentAuthority, Role
+from network import Topology, named_topology
+from network.doctor import Finding, doctor
+from network.records import ProcessId, Record, Records
+
+
+@pytest.fixture
+def topology() -> Topology:
+    # Ports that nobody uses now: the kernel gave the first one, the others are above it.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        first = min(probe.getsockname()[1], 60_000)
+    return dataclasses.replace(Topology.load(named_topology("dev")), first_port=first)
+
+
+def of(findings: list[Finding], subject: str) -> Finding:
+    return next(finding for finding in findings if subject in finding.subject)
+
+
+def program(folder: Path, name: str, version: str) -> None:
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\necho '{name}:\n Version: {version}\n Go version: go1.26'\n")
+    path.chmod(0o755)
+
+
+def test_missing_and_old_programs_are_problems_with_a_remedy(tmp_path: Path, topology: Topology) -> None:
+    folder = tmp_path / "bin"
+    program(folder, "peer", "v2.5.4")
+    program(folder, "orderer", "v3.1.1")
+    found = doctor(tmp_path / "net", topology, fabric_bin=folder)
+    old, new, missing = of(found, "peer"), of(found, "orderer"), of(found, "configtxgen")
+    assert (old.level, new.level, missing.level) == ("problem", "good", "problem")
+    assert "version 2.5.4; 3.1 or newer is needed" in old.text
+    assert str(folder / "orderer") in new.text
+    assert "3.1.1" in new.text
+    assert "not in" in missing.text
+    assert all("FABRIC_BIN" in finding.remedy for finding in (old, missing))
+
+
+def test_a_taken_port_is_named_with_who_has_it(tmp_path: Path, topology: Topology) -> None:
+    node = topology.nodes[0]
+    with socket.create_server(("127.0.0.1", node.ports["grpc"])):
+        finding = of(doctor(tmp_path, topology), f"port {node.ports['grpc']}")
+    assert finding.level == "problem"
+    assert node.name in finding.text
+    assert f"(process {os.getpid()})" in finding.text
+    assert not [f for f in doctor(tmp_path, topology) if f.subject.startswith("port ")]
+
+
+def test_the_networks_own_processes_may_have_their_ports(tmp_path: Path, topology: Topology) -> None:
+    node = topology.nodes[0]
+    own = ProcessId.of(os.getpid())
+    assert own is not None
+    Records(tmp_path / "run").write(Record(node.name, "node", "local", own))
+    with socket.create_server(("127.0.0.1", node.ports["grpc"])):
+        found = doctor(tmp_path, topology)
+    assert not [f for f in found if f.subject.startswith("port ")]
+    assert f"{len(node.ports)} in use by this network" in of(found, "ports").text
+    # It runs, and no keeper looks after it.
+    assert any("run without a keeper" in f.text and f.level == "problem" for f in found)
+
+
+def test_records_of_another_boot_are_told(tmp_path: Path, topology: Topology) -> None:
+    Records(tmp_path / "run").write(Record("a", "node", "local", ProcessId(1, 1, "another boot")))
+    finding = of(doctor(tmp_path, topology), "records")
+    assert finding.level == "note"
+    assert "`edgeproof network up` starts them again" in finding.remedy
+
+
+def test_expired_and_expiring_identities(tmp_path: Path, topology: Topology) -> None:
+    now = datetime.now(UTC)
+    folder = tmp_path / "identities" / "someone"
+    authority = DevelopmentAuthority.create("someone", folder / "authority", now=now - timedelta(days=800))
+    for name, days in (("gone", 1), ("soon", 810), ("fine", 3000)):
+        issued = authority.issue(
+            name, Role.CLIENT, now=now - timedelta(days=799), lifetime=timedelta(days=days)
+        )
+        issued.save(folder / name)
+    found = doctor(tmp_path, topology)
+    levels = {f.subject: f.level for f in found if f.subject.startswith("identities/")}
+    assert levels == {
+        "identities/someone/gone/cert.pem": "problem",
+        "identities/someone/soon/cert.pem": "note",
+    }
+    shutil.rmtree(folder / "gone")
+    (folder / "fine" / "key.pem").chmod(0o644)
+    finding = of(doctor(tmp_path, topology), "identities/someone/fine/key.pem")
+    assert (finding.level, "others can read" in finding.text) == ("problem", True)
+
+
+def test_little_room_is_told(tmp_path: Path, topology: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    for free, level in ((2**29, "problem"), (2 * 2**30, "note"), (2**34, "good")):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: usage._replace(free=free))
+        assert of(doctor(tmp_path / "not" / "there", topology), "disk").level == level
+
+
+def test_another_hosts_ports_do_not_matter_here(tmp_path: Path, topology: Topology) -> None:
+    elsewhere = dataclasses.replace(
+        topology,
+        hosts={"cloud": "127.0.0.1", "far": "192.0.2.1"},
+        main=dataclasses.replace(topology.main, host="cloud"),
+        edges=tuple(dataclasses.replace(edge, host="far") for edge in topology.edges),
+    )
+    assert not [f for f in doctor(tmp_path, elsewhere, host="cloud") if "cannot listen" in f.text]
+    finding = of(doctor(tmp_path, elsewhere, host="far"), "192.0.2.1:")
+    assert finding.level == "problem"
+    assert "cannot listen there" in finding.text
