@@ -1,9 +1,10 @@
 """Group commit: many single readings, few transactions (seed 003, section V.A: Type-I).
 
-Requests check their readings themselves (``gateway.admission``) and queue them. One thread takes what is
-there as a batch, writes its bytes to the store (durable), then its records to the chain in one transaction,
-and answers everybody. While one batch commits the next one gathers, so the busier the gateway is, the larger
-its batches. A reading that is alone never waits for company.
+Requests check their readings themselves (``gateway.admission``) and queue them. A thread takes what is there
+as a batch, writes its bytes to the store (durable), then its records to the chain in one transaction, and
+answers everybody. While one batch commits the next one gathers, so the busier the gateway is, the larger its
+batches; only a batch that is full goes to the chain beside others. A reading that is alone never waits for
+company.
 
 What holds when ``submit`` returns: the bytes are durable in the store and the record is committed on the
 chain. A kill at any instant can only leave bytes that no record names, which do no harm.
@@ -74,7 +75,7 @@ def _wait(condition: threading.Condition, seconds: float) -> None:
 
 
 class Ingest:
-    """Takes readings, answers when they are recorded. Its thread starts with the first reading.
+    """Takes readings, answers when they are recorded. Its threads start with the first reading.
 
     Args:
         ledger: the chain.
@@ -116,6 +117,9 @@ class Ingest:
         self._changed = threading.Condition()
         self._queue: deque[_Pending] = deque()
         self._queued_bytes = 0
+        """Of readings."""
+        self._queued_size = 0
+        """Of the transactions' arguments."""
         self._arriving = 0
         """Readings that are being checked and may still join the next batch."""
         self._slots: dict[tuple[str, str], _Pending] = {}
@@ -127,7 +131,12 @@ class Ingest:
         the key book before the key was written down learns of it here."""
         self._recent: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         """Nonces recorded lately: most replays are answered from here, without the chain."""
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
+        self._taking = threading.Lock()
+        """Held by the thread whose batch is next."""
+        self._committing = 0
+        """Batches that were taken and are not settled yet."""
+        self._pruned = False
         self._closing = False
 
     @property
@@ -186,9 +195,9 @@ class Ingest:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-            thread = self._thread
-        if thread is not None:
-            thread.join(timeout)
+        until = self._monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, until - self._monotonic()))
         self._keys.close()
 
     # ------------------------------------------------------------------ in the request's thread
@@ -243,13 +252,16 @@ class Ingest:
             )
         self._queue.append(pending)
         self._queued_bytes += size
+        self._queued_size += candidate.size
         self._slots[pending.slot] = pending
         if use is not None:
             self._key_slots[use.device, use.key] = use.record
         self._metrics.waiting(len(self._queue))
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
-            self._thread.start()
+        if not self._threads:
+            for number in range(self._limits.transactions):
+                thread = threading.Thread(target=self._run, name=f"group-commit-{number}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
         return pending
 
     def _await(self, pending: _Pending, deadline: float) -> Answer:
@@ -260,37 +272,44 @@ class Ingest:
         except FutureTimeout:
             return _outcome_unknown()
 
-    # ------------------------------------------------------------------ in the committing thread
+    # ------------------------------------------------------------------ in the committing threads
 
     def _run(self) -> None:
-        pruned = False
-        while (batch := self._gather()) is not None:
+        while (batch := self._next()) is not None:
             try:
-                if not pruned:
-                    self._keys.prune(self._clock())
-                    pruned = True
                 self._commit(batch)
             except Exception:
                 _log.exception("a batch of %d readings failed", len(batch))
             finally:
                 # Whatever went wrong: nobody is left waiting, and nothing is claimed.
                 self._settle([(item, _outcome_unknown()) for item in batch if not item.answer.done()])
+                with self._changed:
+                    self._committing -= 1
+                    self._changed.notify_all()
 
-    def _gather(self) -> list[_Pending] | None:
+    def _next(self) -> list[_Pending] | None:
         """The next batch: what is queued, after a short wait for readings on their way; None at the end."""
-        with self._changed:
-            while not self._queue:
-                if self._closing and self._arriving == 0:
+        with self._taking, self._changed:
+            while not self._due():
+                if self._closing and self._arriving == 0 and not self._queue:
                     return None
                 self._changed.wait()
             until = self._monotonic() + self._limits.linger
-            while (
-                self._arriving > 0
-                and len(self._queue) < self._limits.transaction_readings
-                and (left := until - self._monotonic()) > 0
-            ):
+            while self._arriving > 0 and not self._full() and (left := until - self._monotonic()) > 0:
                 self._pause(self._changed, left)
+            self._committing += 1
             return self._take()
+
+    def _due(self) -> bool:
+        """Whether a batch is to be taken: beside others only a full one, so that few readings make few."""
+        return bool(self._queue) and (self._committing == 0 or self._full())
+
+    def _full(self) -> bool:
+        limits = self._limits
+        return (
+            len(self._queue) >= limits.transaction_readings
+            or self._queued_size + _ENVELOPE_BYTES > limits.transaction_bytes
+        )
 
     def _take(self) -> list[_Pending]:
         batch: list[_Pending] = []
@@ -303,6 +322,7 @@ class Ingest:
                 break
             batch.append(self._queue.popleft())
             self._queued_bytes -= len(candidate.submission.data)
+            self._queued_size -= candidate.size
         self._metrics.waiting(len(self._queue))
         return batch
 
@@ -316,6 +336,7 @@ class Ingest:
             self._settle([(item, Refusal(*refusal, retry_after=_RETRY_SECONDS)) for item in batch])
             return
         try:
+            self._prune()
             self._keys.remember([use for item in batch if (use := item.key_use) is not None], self._clock())
         except Refusal as refusal:
             self._settle([(item, refusal) for item in batch])
@@ -346,6 +367,12 @@ class Ingest:
                 ]
             )
             return
+
+    def _prune(self) -> None:
+        """Once in the gateway's life; the key book's own lock keeps the threads apart."""
+        if not self._pruned:
+            self._keys.prune(self._clock())
+            self._pruned = True
 
     def _was_recorded(self, error: UnknownOutcome) -> bool:
         try:

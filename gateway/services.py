@@ -46,6 +46,8 @@ class Limits:
     transaction_readings: int = 512
     transaction_bytes: int = 256 * 1024
     """Of the encoded argument of one recording transaction."""
+    transactions: int = 8
+    """Recording transactions under way at once; all but one of them are full."""
     queue_readings: int = 4096
     queue_bytes: int = 256 * 1024 * 1024
     """Readings that wait for a transaction, beyond which the gateway answers 503."""

@@ -219,6 +219,43 @@ def test_what_comes_while_a_batch_commits_goes_into_the_next(bench: Bench) -> No
     assert sorted(answer.index for (answer,) in answers[1:]) == list(range(100))
 
 
+def test_full_batches_go_to_the_chain_beside_others_and_the_rest_waits(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path, replace(Limits(), transaction_readings=10, transactions=3))
+    bench.ledger.gate.clear()
+    answers = bench.later(bench.sign(b"first"))
+    assert bench.ledger.entered.acquire(timeout=5)
+    many = [bench.sign(b"%d" % number) for number in range(35)]
+    thread = threading.Thread(target=lambda: answers.extend(bench.ingest.submit_many(many)))
+    thread.start()
+    bench.threads.append(thread)
+    for _ in range(2):
+        assert bench.ledger.entered.acquire(timeout=5)
+    bench.queued(15)
+    assert not bench.ledger.entered.acquire(timeout=0.05), "three are under way: no more are begun"
+    bench.ledger.gate.set()
+    bench.join()
+    assert sorted(len(batch.readings) for batch in bench.ledger.batches) == [1, 5, 10, 10, 10]
+    assert len(answers) == 36
+    assert all(isinstance(answer, Recorded) for answer in answers)
+    bench.ingest.close(5)
+
+
+def test_a_failing_batch_sinks_none_that_is_under_way_beside_it(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path, replace(Limits(), transaction_readings=2, transactions=2))
+    bad = bench.sign(b"bad")
+
+    def refuse(batch: SubmitBatch) -> list[dict[str, Any]]:
+        if bad.reading not in batch.readings:
+            return []
+        return [{"index": batch.readings.index(bad.reading), "code": "bad-signature", "message": "no"}]
+
+    bench.ledger.refuse = refuse
+    many = [bench.sign(b"%d" % number) for number in range(5)]
+    answers = bench.ingest.submit_many([many[0], bad, *many[1:]])
+    assert [isinstance(answer, Recorded) for answer in answers] == [True, False, True, True, True, True]
+    bench.ingest.close(5)
+
+
 def test_lingers_only_for_readings_that_are_on_their_way(bench: Bench) -> None:
     checking, go = threading.Event(), threading.Event()
     admit = bench.ingest._admission.admit
