@@ -243,6 +243,51 @@ def restore(
     typer.echo(f"{root}: {what} as of {about['created']}; `edgeproof network up --root {root}` starts it")
 
 
+render_app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Describe a network's processes for production."
+)
+app.add_typer(render_app, name="render")
+OutOption = Annotated[Path, typer.Option(help="Folder to write to.")]
+
+
+@render_app.command()
+def systemd(
+    out: OutOption,
+    root: RootOption = _ROOT,
+    host: HostOption = "",
+    user: Annotated[str, typer.Option(help="Whom the processes run as; owns the folder.")] = "edgeproof",
+) -> None:
+    """Write one hardened systemd unit a process, and a target for all of them."""
+    from edgeproof.settings import Settings
+    from network import Network
+    from network.rendering import services
+    from network.units import write_units
+
+    name = Network(root).topology.name
+    described = services(root, host=host or None, fabric_bin=Settings.from_environment().fabric_bin)
+    target, *units = write_units(name, root, described, out, user=user)
+    typer.echo(
+        f"{len(units)} units and {target.name} in {out}. Copy them to /etc/systemd/system; then `edgeproof "
+        f"network down`, and `systemctl enable --now {target.name}`"
+    )
+
+
+@render_app.command()
+def compose(out: OutOption, root: RootOption = _ROOT, host: HostOption = "") -> None:
+    """Write a Compose file: one container a process, on the host's network."""
+    from edgeproof.settings import Settings
+    from network.compose import write_compose
+    from network.rendering import services
+
+    described = services(root, host=host or None, fabric_bin=Settings.from_environment().fabric_bin)
+    file = out / "compose.yaml"
+    write_compose(described, file)
+    typer.echo(
+        f"{file}: {len(described)} services. `edgeproof network down`, then EDGEPROOF_UID=$(id -u) "
+        f"EDGEPROOF_GID=$(id -g) docker compose --file {file} up --detach"
+    )
+
+
 def _topology(root: Path, chosen: str) -> Topology:
     from network import Topology, named_topology
     from network.errors import TopologyError
