@@ -41,10 +41,10 @@ from ledger.fabric.errors import (
     SubmitError,
 )
 
-__all__ = ["ledger_error"]
+__all__ = ["is_vague", "ledger_error"]
 
-_MISMATCH: Final = ("ProposalResponsePayloads do not match", "ProposalResponsePayload")
 _NO_CHANNEL: Final = ("failed to get config for channel", "channel does not exist", "not found: channel")
+_VAGUE: Final = ("No metadata was found for chaincode", "no peers available to evaluate")
 _CLOCK: Final = ("incorrect timestamp", "from current server time")
 
 
@@ -76,7 +76,7 @@ def ledger_error(
         return ContractRefused(code, message, response.status, details, transaction=name)
     if error.is_too_large:
         return MessageTooLarge(told, transaction=name)
-    if isinstance(error, EndorseError) and _says(error, _MISMATCH):
+    if isinstance(error, EndorseError) and error.is_mismatch:
         return EndorsementMismatch(told, transaction=name)
     if _says(error, _NO_CHANNEL) or getattr(error, "deliver_status", "") == "NOT_FOUND":
         return ChainNotFound(told, transaction=name)
@@ -89,6 +89,15 @@ def ledger_error(
     if isinstance(error, EndorseError | EvaluateError) and error.code == grpc.StatusCode.INVALID_ARGUMENT:
         return ProposalRefused(told, transaction=name)
     return Unavailable(told, transaction=name)
+
+
+def is_vague(error: GatewayError) -> bool:
+    """Whether the same words are said for different reasons.
+
+    No such channel or chaincode, a foreign identity, a peer that has not heard of the others yet: another
+    question may tell which.
+    """
+    return _says(error, _VAGUE) or getattr(error, "deliver_status", "") == "FORBIDDEN"
 
 
 def _identity_error(

@@ -22,7 +22,7 @@ from ledger.fabric.gateway import Network
 from ledger.fabric.identities import Identity, no_hash
 from ledger.fabric.loops import LoopThread, loop_thread
 from ledger.fabric.submission import submit_until_committed
-from ledger.fabric_faults import ledger_error
+from ledger.fabric_faults import is_vague, ledger_error
 from ledger.fabric_follower import Follower
 from ledger.port import ChainInformation, Receipt, TransactionStatus
 from protocol.blocks import validation_codes
@@ -208,7 +208,7 @@ class FabricLedger:
         try:
             return opened.follower.wait(height, timeout)
         except GatewayError as error:
-            raise self._translated(error) from error
+            raise self._translated(opened, error) from error
 
     def close(self) -> None:
         """As ``ledger.port.Ledger.close``."""
@@ -232,11 +232,19 @@ class FabricLedger:
         try:
             result = opened.loop.run(work)
         except GatewayError as error:
-            raise self._translated(error) from error
+            raise self._translated(opened, error) from error
         self._was_accepted = True
         return result
 
-    def _translated(self, error: GatewayError) -> LedgerError:
+    def _translated(self, opened: _Open, error: GatewayError) -> LedgerError:
+        if is_vague(error):
+            # A question that any peer of the channel answers; what it fails with, if it does, is the reason.
+            try:
+                question = opened.network.get_contract(_SYSTEM).new_proposal("GetChainInfo", (self._channel,))
+                opened.loop.run(question.evaluate(CallOptions(timeout=_QUERY_SECONDS)))
+            except GatewayError as reason:
+                reason.transaction_id = error.transaction_id
+                error = reason
         return ledger_error(
             error, was_accepted=self._was_accepted, signature_fits=lambda: _key_fits(self._submitter)
         )

@@ -49,6 +49,7 @@ __all__ = [
 _DETAILS_TRAILER: Final = "grpc-status-details-bin"
 _DETAILS_FIELD: Final = 3  # of google.rpc.Status
 _RESPONSE: Final = re.compile(r"chaincode response (\d+), (.*)\Z", re.DOTALL)
+_MISMATCH: Final = "ProposalResponsePayloads do not match"
 _TOO_MANY: Final = "too many requests for "
 _TOO_LARGE: Final = ("larger than max", "REQUEST_ENTITY_TOO_LARGE", "maximum allowed")
 # What an orderer's answer, or a connection that never was, proves: the envelope was not taken.
@@ -149,6 +150,11 @@ class EvaluateError(GatewayError):
 
 class EndorseError(GatewayError):
     """The endorsements that the policy wants were not had. Nothing was recorded."""
+
+    @property
+    def is_mismatch(self) -> bool:
+        """Whether peers came to different results: the contract wavers, or one peer is a block behind."""
+        return any(_MISMATCH in text for text in self.texts)
 
 
 class SubmitError(GatewayError):

@@ -20,6 +20,7 @@ from ledger.fabric.connection import CallOptions
 from ledger.fabric.errors import (
     CommitError,
     CommitStatusError,
+    EndorseError,
     GatewayClosed,
     OutcomeUnknown,
     SubmitError,
@@ -32,6 +33,9 @@ from ledger.fabric.transactions import Status, Transaction
 __all__ = ["Committed", "order", "submit_until_committed"]
 
 _CONFLICTS: Final = Backoff(first=0.01, longest=0.4)
+_BEHIND: Final = Backoff(first=0.05, longest=1.0)
+_MISMATCHES: Final = 5
+"""How often peers may differ: one that is a block behind catches up, a wavering contract does not."""
 _ORDERERS: Final = Backoff(first=0.05, longest=1.0)
 _ORDERERS_PATIENCE: Final = 5.0
 """Seconds for which orderers that took nothing are asked again: an election takes that long."""
@@ -81,22 +85,30 @@ async def submit_until_committed(
         endorsing_organizations: as ``Contract.new_proposal``.
 
     Raises:
-        EndorseError: nothing was recorded.
+        EndorseError: nothing was recorded; with a mismatch, after the last of several attempts.
         SubmitError: the orderers did not take it; nothing was recorded.
         CommitError: it is not valid; with a conflict, after the last attempt.
         OutcomeUnknown: the time was up before the commit status could be had.
     """
     deadline = time.monotonic() + timeout
-    attempt = 0
+    attempt = mismatches = 0
     while True:
-        attempt += 1
         proposal = contract.new_proposal(
             transaction_name,
             arguments,
             transient=transient,
             endorsing_organizations=endorsing_organizations,
         )
-        transaction = await proposal.endorse(CallOptions(timeout=_left(deadline)))
+        try:
+            transaction = await proposal.endorse(CallOptions(timeout=_left(deadline)))
+        except EndorseError as error:
+            mismatches += 1
+            pause = _BEHIND.pause(mismatches)
+            if not error.is_mismatch or mismatches >= _MISMATCHES or time.monotonic() + pause >= deadline:
+                raise
+            await asyncio.sleep(pause)
+            continue
+        attempt += 1
         status = await order(transaction, deadline)
         if status.successful:
             return Committed(status.transaction_id, status.block_number, transaction.get_result())

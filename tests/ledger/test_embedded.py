@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from chains import TestChain, make_chain, open_saved
 from ledger_suite import CODE, Harness, LedgerSuite
-from scratch_contract import Get, Put, invoke
+from scratch_contract import Get, ListKeys, Put, invoke
 
 from identity.authority import DevelopmentAuthority
 from identity.roles import Role
@@ -156,6 +156,15 @@ def test_size_limits_are_the_configuration_s(chain: TestChain) -> None:
         chain.ledger.order(b"")
     with pytest.raises(ProposalRefused):
         chain.ledger.order(bytes(chain.ledger.configuration.max_block_bytes + 1))
+
+
+def test_a_range_counts_as_far_as_it_was_read(chain: TestChain) -> None:
+    """A real peer reads ahead, up to a hundred keys, and counts all of them."""
+    for key in ("p/1", "p/2"):
+        chain.ledger.submit(Put(key, "x"))
+    part = chain.ledger.endorsed(ListKeys("p/", "p0", 1, "count"))
+    chain.ledger.submit(Put("p/15", "x"))  # behind the one key that was read
+    assert chain.ledger.order(part).code == CODE.VALID
 
 
 def test_two_peers_of_one_organisation_are_one(chain: TestChain) -> None:

@@ -12,12 +12,16 @@ import random
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from network import Network, Topology, down, named_topology, up
 from network.errors import PortTaken, ProgramMissing
 from network.programs import find_programs
+
+if TYPE_CHECKING:
+    from scratch_chaincode import ScratchChaincode
 
 _LEFT_OUT = "Fabric's programs are missing: "
 
@@ -62,6 +66,16 @@ def fabric_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network
         yield network
     finally:
         down(root)
+
+
+@pytest.fixture(scope="session")
+def scratch_chaincode(fabric_network: Network) -> Iterator[ScratchChaincode]:
+    """The scratch contract on edge-a's peers; ``fresh()`` names a chaincode whose state is empty."""
+    from scratch_chaincode import ScratchChaincode
+
+    made = ScratchChaincode(fabric_network, "edge-a", fabric_bin=fabric_bin())
+    yield made
+    made.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

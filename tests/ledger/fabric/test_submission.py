@@ -170,3 +170,15 @@ def test_one_orderer_of_two_may_have_taken_it(fake: FakeGateway, endpoint: Endpo
     done = submit(endpoint, member)
     assert done.block_number == 1
     assert len(fake.blocks) == 2
+
+
+def test_peers_that_differ_are_asked_again(fake: FakeGateway, endpoint: Endpoint, member: Member) -> None:
+    behind = ErrorDetail("peer:7051", "Org2MSP", "ProposalResponsePayloads do not match")
+    fault = Fault(grpc.StatusCode.ABORTED, "failed to collect enough transaction endorsements", (behind,))
+    fake.faults["Endorse"].extend([fault, fault])
+    assert submit(endpoint, member, attempts=1).block_number == 1
+    fake.faults["Endorse"].extend([fault] * 99)
+    with pytest.raises(EndorseError) as caught:
+        submit(endpoint, member)
+    assert caught.value.is_mismatch
+    assert fake.calls.count("Endorse") == 3 + 5
