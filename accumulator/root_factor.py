@@ -10,6 +10,7 @@ from threading import Lock
 
 import gmpy2
 
+from accumulator.errors import Cancelled
 from accumulator.group import Group
 from accumulator.native import NativeGroup
 from accumulator.parameters import Parameters
@@ -153,12 +154,19 @@ class LazyWitnesses:
         Raises:
             IndexError: no such position.
         """
+        first, witnesses = self.group(index)
+        return witnesses[index - first]
+
+    def group(self, index: int) -> tuple[int, list[int]]:
+        """The membership witnesses of the group that holds position `index`, and the group's first position.
+
+        Raises:
+            IndexError: no such position.
+        """
         if not 0 <= index < len(self._primes):
             raise IndexError(f"no element {index} in a range of {len(self._primes)}")
+        self.open()
         with self._lock:
-            if not self._groups:
-                power = self._table.residue_power if self._table else None
-                self._groups = list(root_factor(self._group, self._base, self._primes, self._upper, power))
             which = next(i for i, (_, end, _) in enumerate(self._groups) if index < end)
             first, end, value = self._groups[which]
             opened = self._opened.pop(which, None)
@@ -168,4 +176,24 @@ class LazyWitnesses:
             self._opened[which] = opened  # the newest last
             while len(self._opened) > self._keep:
                 self._opened.pop(next(iter(self._opened)))
-            return opened[index - first]
+            return first, opened
+
+    def open(self, cancelled: Callable[[], bool] | None = None) -> None:
+        """Open the tree down to groups now, unless that was done.
+
+        Args:
+            cancelled: asked before each group; what was opened so far is then dropped.
+
+        Raises:
+            Cancelled: `cancelled` said so.
+        """
+        with self._lock:
+            if self._groups or not self._primes:
+                return
+            power = self._table.residue_power if self._table else None
+            opened = []
+            for part in root_factor(self._group, self._base, self._primes, self._upper, power):
+                if cancelled is not None and cancelled():
+                    raise Cancelled("the caller stopped the work")
+                opened.append(part)
+            self._groups = opened

@@ -7,7 +7,7 @@ file. It refuses to go on when the ledger's chain is not the one that it has rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from ledger.index_file import IndexFile
 from ledger.lookups import keys_of
 from ledger.port import Ledger
 from ledger.proof_errors import ChainDiverged, NotIndexed, Pending
-from ledger.witnesses import WITNESS_LIMIT, WitnessCache
+from ledger.witnesses import WITNESS_LIMIT, Progress, WitnessCache
 from protocol.anchors import AnchorStatement
 from protocol.bundle import ProvenElement
 from protocol.chainstate import ChainState, ChainStateSnapshot, Fed
@@ -225,23 +225,41 @@ class ChainIndex:
     def memberships(self, numbers: Sequence[int]) -> list[ProvenElement]:
         """Membership proofs for several elements, in the order asked.
 
-        All witnesses of a range are made at once (RootFactor) and kept; a range that is asked for single
-        elements only gets them one by one until that has cost as much.
+        Witnesses are made group by group and kept. Threads may ask side by side; only those of one range wait
+        for each other.
 
         Raises:
             NotIndexed, Pending: as ``membership``.
         """
-        with self._file.lock:
-            wanted: dict[int, list[int]] = {}
-            covering: dict[int, int] = {}
-            for number in numbers:
-                self.element(number)
-                covering[number] = self.covering(number)
-                wanted.setdefault(covering[number], []).append(number)
-            witnesses: dict[int, bytes] = {}
-            for anchor, members in wanted.items():
-                witnesses.update(self._cache.get(self.statement(anchor), sorted(set(members))))
-            return [self._proven(number, covering[number], witnesses[number]) for number in numbers]
+        wanted: dict[int, list[int]] = {}
+        covering: dict[int, int] = {}
+        for number in numbers:
+            self.element(number)
+            covering[number] = self.covering(number)
+            wanted.setdefault(covering[number], []).append(number)
+        witnesses: dict[int, bytes] = {}
+        for anchor, members in wanted.items():
+            witnesses.update(self._cache.get(self.statement(anchor), sorted(set(members))))
+        return [self._proven(number, covering[number], witnesses[number]) for number in numbers]
+
+    def prepare_witnesses(
+        self,
+        anchor: int,
+        progress: Progress | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        """Make and keep all witnesses of an anchor's range.
+
+        Args:
+            anchor: its number.
+            progress: told (witnesses there, all) now and then.
+            cancelled: asked now and then.
+
+        Raises:
+            NotIndexed: no such anchor.
+            accumulator.Cancelled: ``cancelled`` said so; what was made is kept.
+        """
+        self._cache.prepare(self.statement(anchor), progress, cancelled)
 
     def append_only(self, number: int) -> bytes:
         """The append-only proof of statement ``number`` (context: its digest); made once and kept.

@@ -28,7 +28,8 @@ from ledger.lookups import ACCEPTED, ANCHOR
 from ledger.port import Ledger
 from ledger.proof_errors import ChainDiverged, IncompleteEvidence, IndexDamaged, NotIndexed, Pending
 from ledger.record_evidence import add_records, place
-from protocol.bundle import Bundle
+from ledger.witnesses import Progress
+from protocol.bundle import Bundle, ProvenElement
 from protocol.commitments import parse_manifest
 from protocol.encodings import sha256
 from protocol.errors import EncodingError
@@ -104,6 +105,34 @@ class Prover:
             offset=proven.offset,
             witness=proven.witness,
         )
+
+    def membership(self, chain: str, number: int) -> ProvenElement:
+        """Element ``number`` of a chain with its membership in the first anchor that covers it.
+
+        Raises:
+            NotIndexed: no such chain or element.
+            Pending: not anchored yet.
+        """
+        index = self._chains().index(chain)
+        index.sync()
+        return index.membership(number)
+
+    def prepare_witnesses(
+        self,
+        chain: str,
+        anchor: int,
+        progress: Progress | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        """Make and keep all membership witnesses of an anchor's range; see ``ChainIndex``.
+
+        Raises:
+            NotIndexed: no such chain or anchor.
+            accumulator.Cancelled: ``cancelled`` said so.
+        """
+        index = self._chains().index(chain)
+        index.sync()
+        index.prepare_witnesses(anchor, progress, cancelled)
 
     def record_bundle(
         self, chain: str, record: bytes, holder: str | None = None, profile: str = "compact"

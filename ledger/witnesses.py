@@ -1,21 +1,31 @@
-"""Membership witnesses, made a range at a time and kept within bounds."""
+"""Membership witnesses on demand, over many ranges at once, kept within bounds.
+
+A range is opened lazily, group by group (``accumulator.LazyWitnesses``); what was made is kept in the index's
+file. Threads may ask side by side: only those of one range wait for each other, and nobody holds the index's
+file while he computes.
+"""
 
 from __future__ import annotations
 
 import json
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import accumulator
-from accumulator import Parameters
+from accumulator import Cancelled, LazyWitnesses, Parameters
 from ledger.index_file import IndexFile
 from protocol.anchors import AnchorStatement
 
-__all__ = ["WITNESS_LIMIT", "WitnessCache"]
+__all__ = ["WITNESS_LIMIT", "Progress", "WitnessCache"]
 
 WITNESS_LIMIT: Final = 1 << 16
 """Witnesses kept by default; about 17 MiB at 2048 bits."""
-_SMALL_RANGE: Final = 64
+_GROUP: Final = 64
+
+Progress = Callable[[int, int], None]
+"""Told how many witnesses of how many there are now."""
 
 
 class WitnessCache:
@@ -24,7 +34,9 @@ class WitnessCache:
     Args:
         file: where they are kept.
         parameters: the chain's.
-        limit: how many are kept; whole ranges go, oldest anchors first.
+        limit: how many are kept in the file (whole ranges go, oldest anchors first), and of how many elements
+            ranges are kept open in memory, about 80 bytes each (those that were asked for longest ago go);
+            one range is always kept, whatever its length.
         primes: gives the prime representatives of elements by first and last number.
     """
 
@@ -35,46 +47,83 @@ class WitnessCache:
         self._parameters: Final = parameters
         self._limit: Final = limit
         self._primes: Final = primes
-        self._singles: dict[int, int] = {}
+        self._lock: Final = threading.Lock()
+        self._ranges: Final[OrderedDict[int, _Range]] = OrderedDict()  # by anchor, the newest use last
 
     def get(self, statement: AnchorStatement, members: Sequence[int]) -> dict[int, bytes]:
         """Encoded witnesses of elements ``members``, all in the statement's range.
 
-        Cost: nothing for what is kept. One witness costs a power by the whole range, all of them about
-        log2(size) such powers: so single ones are made first, and all of them once that has cost as much.
+        Cost: nothing for what is kept. The first few of a large range cost one power each; once that has cost
+        as much, the range is opened, and from then on 64 witnesses cost six powers by 64 primes.
         """
+        found = self._kept(members)
+        missing = [number for number in members if number not in found]
+        if not missing:
+            return found
+        of = self._range(statement)
+        with of.lock:
+            # Somebody else may have made them while this thread waited.
+            found |= self._kept(missing)
+            missing = [number for number in missing if number not in found]
+            made = of.make(missing) if missing else {}
+            self._keep(statement, made)
+        return found | {number: made[number] for number in missing}
+
+    def prepare(
+        self,
+        statement: AnchorStatement,
+        progress: Progress | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        """Make and keep all witnesses of the statement's range, group after group.
+
+        Others may ask for the same range meanwhile. A second call goes on where the first was stopped.
+
+        Raises:
+            Cancelled: ``cancelled`` said so; what was made is kept.
+        """
+        of = self._range(statement)
+        whole = statement.last - statement.first + 1
+        for first in range(statement.first, statement.last + 1, _GROUP):
+            if cancelled is not None and cancelled():
+                raise Cancelled("the caller stopped the work")
+            members = range(first, min(first + _GROUP, statement.last + 1))
+            with of.lock:
+                held = self._kept(members)
+                missing = [number for number in members if number not in held]
+                if missing:
+                    self._keep(statement, of.open(missing, cancelled))
+            if progress is not None:
+                progress(members[-1] - statement.first + 1, whole)
+
+    def _range(self, statement: AnchorStatement) -> _Range:
+        with self._lock:
+            of = self._ranges.pop(statement.number, None)
+            if of is None:
+                of = _Range(self._parameters, statement, self._primes)
+            self._ranges[statement.number] = of
+            elements = sum(map(len, self._ranges.values()))
+            while elements > self._limit and len(self._ranges) > 1:
+                _, oldest = self._ranges.popitem(last=False)
+                elements -= len(oldest)
+            return of
+
+    def _kept(self, members: Sequence[int]) -> dict[int, bytes]:
         rows = self._file.all(
             "SELECT number, witness FROM membership_witness WHERE number IN (SELECT value FROM json_each(?))",
             json.dumps(list(members)),
         )
-        found = {int(number): bytes(witness) for number, witness in rows}
-        missing = [number for number in members if number not in found]
-        return found | self._make(statement, missing) if missing else found
+        return {int(number): bytes(witness) for number, witness in rows}
 
-    def _make(self, statement: AnchorStatement, missing: Sequence[int]) -> dict[int, bytes]:
-        anchor = statement.number
-        primes = self._primes(statement.first, statement.last)
-        before = accumulator.decode_value(self._parameters, statement.value_before)
-        self._singles[anchor] = self._singles.get(anchor, 0) + len(missing)
-        if len(primes) > _SMALL_RANGE and self._singles[anchor] < len(primes).bit_length():
-            made = {
-                number: accumulator.membership_witness(
-                    self._parameters, before, primes, number - statement.first
-                )
-                for number in missing
-            }
-        else:
-            everyone = accumulator.all_membership_witnesses(self._parameters, before, primes)
-            made = dict(enumerate(everyone, statement.first))
-            self._singles.pop(anchor, None)
-        encoded = {number: accumulator.encode_value(self._parameters, one) for number, one in made.items()}
+    def _keep(self, statement: AnchorStatement, made: dict[int, bytes]) -> None:
+        if not made:
+            return
         with self._file.transaction():
             self._file.change_many(
                 "INSERT OR IGNORE INTO membership_witness VALUES (?, ?, ?)",
-                [(number, anchor, witness) for number, witness in encoded.items()],
+                [(number, statement.number, witness) for number, witness in made.items()],
             )
-            self._shrink(anchor)
-        return {number: encoded[number] for number in missing}
+            self._shrink(statement.number)
 
     def _shrink(self, keep: int) -> None:
         """Drop whole ranges, oldest anchors first, until the limit holds; never the one just made."""
@@ -85,3 +134,71 @@ class WitnessCache:
             if oldest is None or oldest[0] is None:
                 return
             count -= self._file.change("DELETE FROM membership_witness WHERE anchor = ?", oldest[0])
+
+
+class _Range:
+    """One anchor's range in memory; use it under its lock."""
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        statement: AnchorStatement,
+        primes: Callable[[int, int], Sequence[int]],
+    ) -> None:
+        self.lock: Final = threading.Lock()
+        self._parameters: Final = parameters
+        self._first: Final = statement.first
+        self._length: Final = statement.last - statement.first + 1
+        self._before: Final = accumulator.decode_value(parameters, statement.value_before)
+        self._load: Final = lambda: primes(statement.first, statement.last)
+        self._held: Sequence[int] | None = None
+        self._lazy: LazyWitnesses | None = None
+        self._singles = 0
+        # In powers by all primes: opening takes one a level of the tree, a group six by its own primes.
+        self._dear: Final = (self._length // _GROUP).bit_length() + 6 * _GROUP // self._length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def make(self, missing: Sequence[int]) -> dict[int, bytes]:
+        """Witnesses of ``missing``, and whatever came with them."""
+        self._singles += len(missing)
+        if self._lazy is None and self._singles < self._dear:
+            return {
+                number: self._encode(
+                    accumulator.membership_witness(
+                        self._parameters, self._before, self._all_primes(), number - self._first
+                    )
+                )
+                for number in missing
+            }
+        return self.open(missing)
+
+    def open(self, missing: Sequence[int], cancelled: Callable[[], bool] | None = None) -> dict[int, bytes]:
+        """All witnesses of the groups that hold ``missing``.
+
+        Raises:
+            Cancelled: ``cancelled`` said so.
+        """
+        if self._lazy is None:
+            self._lazy = LazyWitnesses(
+                self._parameters, self._before, self._all_primes(), group=_GROUP, keep=1
+            )
+            self._held = None  # they are held in there now
+        self._lazy.open(cancelled)
+        made: dict[int, bytes] = {}
+        for number in missing:
+            if number not in made:
+                first, witnesses = self._lazy.group(number - self._first)
+                made |= {
+                    self._first + first + place: self._encode(one) for place, one in enumerate(witnesses)
+                }
+        return made
+
+    def _all_primes(self) -> Sequence[int]:
+        if self._held is None:
+            self._held = self._load()
+        return self._held
+
+    def _encode(self, witness: int) -> bytes:
+        return accumulator.encode_value(self._parameters, witness)

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from chains import make_chain
 from world import DEALER, MAIN, build_world
 
 import accumulator
-from accumulator import Parameters
+from accumulator import Cancelled, Parameters
 from chaincode.api import AcceptAnchor, AnchorAccepted, EnrolDevice, Organisation, RegisterOrganisation
 from chaincode.payloads import decode_result
 from identity.keys import KeyPair
@@ -149,27 +150,72 @@ def test_kept_witnesses_are_bounded_by_whole_ranges(tmp_path):
     world.close()
 
 
-def test_a_large_range_rents_single_witnesses_before_it_buys_all(tmp_path):
-    world = build_world(tmp_path / "w", ("edge-a",))
+def large_range(folder):
+    world = build_world(folder / "w", ("edge-a",))
     device = world.devices["edge-a", "meter-1"]
     for value in range(70):
         world.submit_contents(device, [b"%d" % value])
     world.interlock()
-    index = fresh(world, "edge-a", tmp_path / "i")
-    statement = index.statements()[-1]
-    database = sqlite3.connect(tmp_path / "i")
+    index = fresh(world, "edge-a", folder / "i")
+    return world, index, index.statements()[-1], sqlite3.connect(folder / "i")
 
-    def kept():
-        return database.execute("SELECT count(*) FROM membership_witness").fetchone()[0]
 
+def kept(database):
+    return database.execute("SELECT count(*) FROM membership_witness").fetchone()[0]
+
+
+def test_a_large_range_rents_single_witnesses_before_it_buys_a_group(tmp_path):
+    world, index, statement, database = large_range(tmp_path)
     size = statement.last - statement.first + 1
     assert size > 64
     singles = [index.membership(statement.first + at) for at in range(3)]
-    assert kept() == 3
+    assert kept(database) == 3
     for at in range(3, 8):
         index.membership(statement.first + at)
-    assert kept() == size
+    assert 8 < kept(database) < size
     assert index.memberships([one.number for one in singles]) == singles
+    world.close()
+
+
+def test_a_range_is_prepared_with_progress_and_goes_on_where_it_was_stopped(tmp_path):
+    world, index, statement, database = large_range(tmp_path)
+    size = statement.last - statement.first + 1
+    seen = []
+    with pytest.raises(Cancelled):
+        index.prepare_witnesses(
+            statement.number, lambda made, whole: seen.append((made, whole)), lambda: bool(seen)
+        )
+    assert seen == [(64, size)]
+    assert 64 <= kept(database) <= size
+    index.prepare_witnesses(statement.number, lambda made, whole: seen.append((made, whole)))
+    assert seen[1:] == [(64, size), (size, size)]
+    assert kept(database) == size
+    other = fresh(world, "edge-a", tmp_path / "other")
+    numbers = range(statement.first, statement.last + 1)
+    assert index.memberships(numbers) == [other.membership(number) for number in numbers]
+    with pytest.raises(Cancelled):
+        other.prepare_witnesses(1, cancelled=lambda: True)
+    with pytest.raises(NotIndexed):
+        index.prepare_witnesses(99)
+    world.close()
+
+
+def test_threads_ask_side_by_side_over_many_ranges(tmp_path):
+    world = build_world(tmp_path / "w", ("edge-a",))
+    device = world.devices["edge-a", "meter-1"]
+    for value in range(4):
+        world.submit_contents(device, [b"%d" % value])
+        world.interlock()
+    alone, shared = (
+        fresh(world, "edge-a", tmp_path / "a"),
+        fresh(world, "edge-a", tmp_path / "s", witness_limit=9),
+    )
+    numbers = list(range(1, shared.statements()[-1].last + 1))
+    expected = alone.memberships(numbers)
+    with ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(shared.membership, number) for number in numbers * 4]
+        assert [each.result() for each in asked] == expected * 4
+    assert sum(map(len, shared._cache._ranges.values())) <= 9 or len(shared._cache._ranges) == 1
     world.close()
 
 
@@ -236,7 +282,7 @@ _READER = """
 import sys
 sys.path[:0] = {paths!r}
 from pathlib import Path
-from accumulator import Parameters
+from accumulator import Cancelled, Parameters
 from ledger.embedded import EmbeddedLedger
 from identity.keys import KeyPair
 from identity.roles import Role
