@@ -8,15 +8,21 @@ import signal
 import sys
 from pathlib import Path
 
-from chaincode.registry import invoke
+from chaincode.peer_stream import Invoke
+from chaincode.registry import invoke as our_contracts
 from chaincode.shim import ChaincodeServer, TlsFiles
 
 _GRACE_SECONDS = 5.0
 _STOPPING = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; 0 after a clean stop, 2 for unusable files or address."""
+def main(arguments: list[str] | None = None, *, invoke: Invoke = our_contracts) -> int:
+    """Serve until SIGTERM or SIGINT; 0 after a clean stop, 2 for unusable files or address.
+
+    Args:
+        arguments: of the command line; the process's own where not given.
+        invoke: the contracts.
+    """
     parser = argparse.ArgumentParser(prog="python -m chaincode", description=__doc__)
     parser.add_argument("--address", required=True, help="host:port to listen on")
     parser.add_argument("--ccid", required=True, help="package id as the peer knows it, label:hash")
