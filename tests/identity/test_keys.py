@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import pickle
 import stat
 from pathlib import Path
@@ -122,6 +123,24 @@ def test_ed25519_refuses_the_second_form_of_a_signature() -> None:
     s = int.from_bytes(signature[32:], "little") + order  # RFC 8032, 5.1.7: S must be below the order
     with pytest.raises(InvalidSignature):
         verify_key(pair.spki, ED25519, b"m", signature[:32] + s.to_bytes(32, "little"))
+
+
+def test_ed25519_refuses_a_signature_whose_point_is_of_small_order() -> None:
+    """R the neutral point, S = k a: RFC 8032's equation holds; a signer who picks no random point made it."""
+    seed = ed25519.Ed25519PrivateKey.generate()
+    key = KeyPair(seed)
+    message = b"m"
+    secret = bytearray(hashlib.sha512(seed.private_bytes_raw()).digest()[:32])
+    secret[0] &= 248
+    secret[31] = secret[31] & 63 | 64
+    order = 2**252 + 27742317777372353535851937790883648493
+    point = (1).to_bytes(32, "little")
+    challenge = hashlib.sha512(point + seed.public_key().public_bytes_raw() + message).digest()
+    scalar = int.from_bytes(challenge, "little") * int.from_bytes(secret, "little") % order
+    signature = point + scalar.to_bytes(32, "little")
+    seed.public_key().verify(signature, message)  # it is what it claims to be: the laxer check lets it pass
+    with pytest.raises(InvalidSignature):
+        verify_key(key.spki, ED25519, message, signature)
 
 
 def test_ed25519_published_vector() -> None:
