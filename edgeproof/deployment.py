@@ -32,6 +32,8 @@ from accumulator import RSA_2048, Modulus
 from accumulator.parameters import CHALLENGE
 from edgeproof.errors import DeploymentError
 from identity import DevelopmentAuthority, KeyPair, Role, Signer
+from identity.certificates import read_pem, spki_of_certificate
+from identity.files import read_file
 from protocol.encodings import decode, encode
 from protocol.errors import EncodingError
 
@@ -259,6 +261,15 @@ class Deployment:
     def signer(self, msp_id: str, role: Role) -> Signer:
         """An organisation's identity of one role."""
         return Signer.load(self.root / "identities" / msp_id / role.value)
+
+    def public_key(self, msp_id: str, role: Role) -> bytes:
+        """DER SubjectPublicKeyInfo of an identity whose private key may be on another host.
+
+        Raises:
+            IdentityError: there is no such certificate, or it cannot be used.
+        """
+        content = read_file(self.root / "identities" / msp_id / role.value / "cert.pem")
+        return spki_of_certificate(read_pem(content))
 
     def owner_key(self, msp_id: str) -> KeyPair:
         """The key by which an organisation authorises its devices."""

@@ -135,6 +135,6 @@ def _source(deployment: Deployment, parts: Parts, chain: ChainPlan) -> Source:
             chain=chain.chain,
             version=1,
             threshold=2,
-            keys={name: deployment.signer(name, Role.ANCHOR_SIGNER).spki for name in chain.organisations},
+            keys={name: deployment.public_key(name, Role.ANCHOR_SIGNER) for name in chain.organisations},
         ),
     )
