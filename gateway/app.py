@@ -16,6 +16,7 @@ from gateway.services import Services
 from gateway.views_chains import chains
 from gateway.views_devices import devices
 from gateway.views_models import models
+from gateway.views_proofs import proofs
 from gateway.views_readings import readings
 from gateway.views_records import records
 from gateway.web import answer, endpoint, group, register_errors
@@ -61,7 +62,7 @@ def create_app(services: Services) -> OpenAPI:
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     register_errors(app)
-    for blueprint in (devices, readings, records, chains, models, _system):
+    for blueprint in (devices, readings, records, chains, proofs, models, _system):
         app.register_api(blueprint(runtime))
     _describe_batches(app)
 

@@ -13,16 +13,24 @@ from collections.abc import Callable
 from typing import Any, Final, ParamSpec
 
 from flask import Response, request
+from flask_openapi.models.response import Response as ResponseSpec
 
-from gateway.problems import Refusal
+from gateway.problems import MEDIA_TYPE, Refusal
 
-__all__ = ["SCHEME", "SECURITY", "operator_only"]
+__all__ = ["SCHEME", "SECURITY", "UNAUTHORISED", "operator_only"]
 
 P = ParamSpec("P")
 
 SCHEME: Final = "operator"
 """Name of the OpenAPI document's security scheme."""
 SECURITY: Final[list[dict[str, list[Any]]]] = [{SCHEME: []}]
+UNAUTHORISED: Final = ResponseSpec.model_validate(
+    {
+        "description": "The problem not-authorised: the operator's token is not shown.",
+        "headers": {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}},
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemView"}}},
+    }
+)
 
 
 def operator_only(token: str | None) -> Callable[[Callable[P, Response]], Callable[P, Response]]:

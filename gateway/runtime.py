@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from gateway.directory import Directory
 from gateway.ingest import Ingest
 from gateway.keybook import KeyBook
 from gateway.metrics import Metrics
+from gateway.proving import ProofService
 from gateway.services import Services
 
 __all__ = ["Runtime"]
@@ -24,8 +24,8 @@ class Runtime:
     metrics: Metrics
     directory: Directory
     ingest: Ingest
-    proving: threading.Lock
-    """One proof at a time: a prover's indexes are files that it writes to."""
+    proofs: ProofService | None
+    """None where the services have no prover."""
 
     @classmethod
     def assemble(cls, services: Services) -> Runtime:
@@ -52,8 +52,11 @@ class Runtime:
             metrics,
             clock=services.clock,
         )
-        return cls(services, metrics, directory, ingest, threading.Lock())
+        proofs = None if services.prover is None else ProofService(services.prover)
+        return cls(services, metrics, directory, ingest, proofs)
 
     def close(self, timeout: float = 30.0) -> None:
         """Answer what is waiting and stop; the services stay their owner's."""
         self.ingest.close(timeout)
+        if self.proofs is not None:
+            self.proofs.close()

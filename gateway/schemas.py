@@ -23,6 +23,7 @@ __all__ = [
     "ChainsView",
     "DevicePath",
     "DeviceView",
+    "ElementPath",
     "EnrolBody",
     "GrantBody",
     "GrantView",
@@ -30,6 +31,7 @@ __all__ = [
     "InferenceBody",
     "InferenceView",
     "LineageView",
+    "MembershipView",
     "ProblemView",
     "ProofQuery",
     "ReadingHeaders",
@@ -39,6 +41,7 @@ __all__ = [
     "RecordedView",
     "RunPath",
     "StatusBody",
+    "WitnessesView",
 ]
 
 _MAX_INT: Final = 2**53 - 1
@@ -88,6 +91,15 @@ class ChainPath(_Input):
 
 class AnchorPath(_Input):
     """Names an anchor of a chain."""
+
+    model_config = ConfigDict(strict=False)
+
+    chain: Chain
+    number: Counter
+
+
+class ElementPath(_Input):
+    """Names an element of a chain."""
 
     model_config = ConfigDict(strict=False)
 
@@ -319,6 +331,32 @@ class AnchorsView(_Output):
     held_by: str
     newest: int = Field(description="Number of the newest anchor; 0 for none.")
     anchors: list[AnchorView]
+
+
+class MembershipView(_Output):
+    """An element, and its membership in the accumulator value of an anchor."""
+
+    chain: str
+    number: int
+    block: int
+    index: int = Field(description="Position in the block, from 0.")
+    code: int = Field(description="Validation code, 0 for valid.")
+    envelope_hash: Digest
+    payload: str = Field(description="The chaincode's response payload; its SHA-256 is in the element.")
+    anchor: int = Field(description="Number of the anchor whose range holds the element.")
+    offset: int = Field(description="How far the prime representative lies from the element's hash.")
+    witness: str = Field(description="Membership witness, big-endian, as wide as the modulus, in hex.")
+
+
+class WitnessesView(_Output):
+    """How far the membership witnesses of an anchor's range are."""
+
+    chain: str
+    anchor: int
+    state: Literal["waiting", "running", "done", "cancelled", "failed"]
+    made: int
+    whole: int = Field(description="Witnesses of the range; 0 until that is known.")
+    cancelled: bool = Field(description="Whether somebody asked to stop.")
 
 
 class InferenceView(_Output):

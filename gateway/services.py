@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from ledger.port import Ledger
-from protocol.bundle import Bundle
+from protocol.bundle import Bundle, ProvenElement
 from store import Store
 
 __all__ = ["MIN_TOKEN", "Limits", "Prover", "Services"]
@@ -20,7 +20,7 @@ MIN_TOKEN: Final = 32
 
 
 class Prover(Protocol):
-    """Makes proof bundles; ``ledger.proofs.Prover`` is one."""
+    """Makes proofs; ``ledger.proofs.Prover`` is one. Threads share it."""
 
     def record_bundle(
         self, chain: str, record: bytes, holder: str | None = None, profile: str = "compact"
@@ -30,6 +30,30 @@ class Prover(Protocol):
         Raises:
             ledger.proof_errors.Pending: not anchored, or not held by the holder, yet.
             ledger.proof_errors.NotIndexed: no such record or chain.
+        """
+        ...
+
+    def membership(self, chain: str, number: int) -> ProvenElement:
+        """An element of a chain with its membership proof.
+
+        Raises:
+            ledger.proof_errors.Pending: not anchored yet.
+            ledger.proof_errors.NotIndexed: no such chain or element.
+        """
+        ...
+
+    def prepare_witnesses(
+        self,
+        chain: str,
+        anchor: int,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        """Make and keep all membership witnesses of an anchor's range.
+
+        Raises:
+            ledger.proof_errors.NotIndexed: no such chain or anchor.
+            accumulator.Cancelled: ``cancelled`` said so.
         """
         ...
 

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
-from flask_openapi.models.response import Response as ResponseSpec
 
 from chaincode.api import (
     GetModel,
@@ -20,8 +19,8 @@ from chaincode.api import (
     Run,
     Subject,
 )
-from gateway.operators import SECURITY, operator_only
-from gateway.problems import MEDIA_TYPE, Refusal
+from gateway.operators import SECURITY, UNAUTHORISED, operator_only
+from gateway.problems import Refusal
 from gateway.runtime import Runtime
 from gateway.schemas import InferenceBody, InferenceView, LineageView, RunPath
 from gateway.web import answer, endpoint, group
@@ -32,13 +31,6 @@ from protocol.encodings import from_json, to_json
 __all__ = ["models"]
 
 _MAX_ROUNDS: Final = 1000
-_UNAUTHORISED: Final = ResponseSpec.model_validate(
-    {
-        "description": "The problem not-authorised: the operator's token is not shown.",
-        "headers": {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}},
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemView"}}},
-    }
-)
 
 
 def models(runtime: Runtime) -> APIBlueprint:
@@ -70,7 +62,7 @@ def models(runtime: Runtime) -> APIBlueprint:
         "/inferences",
         summary="Record a model's application",
         description="Recorded under the gateway's identity: for its operator alone.",
-        responses={201: InferenceView, 401: _UNAUTHORISED},
+        responses={201: InferenceView, 401: UNAUTHORISED},
         security=SECURITY,
     )
     @operator_only(services.operator_token)

@@ -10,17 +10,15 @@ from chaincode.api import GetRecord, StoredRecord
 from gateway.problems import Refusal
 from gateway.runtime import Runtime
 from gateway.schemas import ProofQuery, RecordPath, RecordView
+from gateway.views_proofs import PENDING_SECONDS, service_of
 from gateway.web import answer, endpoint, group
 from ledger.errors import ContractRefused
 from ledger.port import evaluate_typed
 from ledger.proof_errors import IncompleteEvidence, NotIndexed, Pending
-from protocol.bundle import serialise_bundle
 from protocol.encodings import to_json
 from store import Corrupt, NotFound
 
 __all__ = ["records"]
-
-_PENDING_SECONDS = 2
 
 _CONTENT = ResponseSpec.model_validate(
     {
@@ -86,20 +84,18 @@ def records(runtime: Runtime) -> APIBlueprint:
     @api.get("/<record>/proof", summary="A record's proof bundle", responses={200: _BUNDLE})
     @endpoint
     def proof(path: RecordPath, query: ProofQuery) -> Response:
-        if services.prover is None:
-            raise Refusal("not-provided", "this gateway makes no proofs")
-        find(path.record)
+        proofs = service_of(runtime)
         try:
-            with runtime.proving:
-                bundle = services.prover.record_bundle(
-                    services.chain, bytes.fromhex(path.record), query.holder, query.profile
-                )
+            bundle = proofs.record_bundle(
+                services.chain, bytes.fromhex(path.record), query.holder, query.profile
+            )
         except Pending as error:
-            raise Refusal("pending", str(error), retry_after=_PENDING_SECONDS) from error
+            raise Refusal("pending", str(error), retry_after=PENDING_SECONDS) from error
         except (NotIndexed, IncompleteEvidence) as error:
+            find(path.record)
             if query.holder is not None:
                 raise Refusal("unknown-chain", str(error), field="holder") from error
             raise Refusal("unknown-record", str(error)) from error
-        return Response(serialise_bundle(bundle), 200, content_type="application/json")
+        return Response(bundle, 200, content_type="application/json")
 
     return api

@@ -150,7 +150,8 @@ class _Range:
         self._first: Final = statement.first
         self._length: Final = statement.last - statement.first + 1
         self._before: Final = accumulator.decode_value(parameters, statement.value_before)
-        self._load: Final = lambda: primes(statement.first, statement.last)
+        self._last: Final = statement.last
+        self._primes: Final = primes
         self._held: Sequence[int] | None = None
         self._lazy: LazyWitnesses | None = None
         self._singles = 0
@@ -197,7 +198,7 @@ class _Range:
 
     def _all_primes(self) -> Sequence[int]:
         if self._held is None:
-            self._held = self._load()
+            self._held = self._primes(self._first, self._last)
         return self._held
 
     def _encode(self, witness: int) -> bytes:

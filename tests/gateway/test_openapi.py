@@ -65,6 +65,10 @@ OPERATIONS = [
     ("GET", "/v1/chains"),
     ("GET", "/v1/chains/{chain}/anchors"),
     ("GET", "/v1/chains/{chain}/anchors/{number}"),
+    ("GET", "/v1/chains/{chain}/elements/{number}/membership"),
+    ("GET", "/v1/chains/{chain}/anchors/{number}/witnesses"),
+    ("PUT", "/v1/chains/{chain}/anchors/{number}/witnesses"),
+    ("DELETE", "/v1/chains/{chain}/anchors/{number}/witnesses"),
     ("GET", "/v1/models/{run}/lineage"),
     ("POST", "/v1/inferences"),
 ]
@@ -109,22 +113,24 @@ def test_what_an_operator_alone_may_do_is_marked_and_refused_to_all_others(site:
         for method, operation in item.items()
         if operation.get("security")
     }
-    assert marked == {("POST", "/v1/inferences"): [{"operator": []}]}
-    described = document["paths"]["/v1/inferences"]["post"]["responses"]["401"]
-    assert described["headers"]["WWW-Authenticate"]["required"] is True
+    witnesses = "/v1/chains/{chain}/anchors/{number}/witnesses"
+    guarded = [("POST", "/v1/inferences"), ("PUT", witnesses), ("DELETE", witnesses)]
+    assert marked == {key: [{"operator": []}] for key in guarded}
     assert TOKEN not in site.http.get("/openapi.json").get_data(as_text=True)
 
     schema = schemathesis.openapi.from_wsgi("/openapi.json", site.app)
-    strategy = schema["/v1/inferences"]["POST"].as_strategy()
+    for method, path in guarded:
+        described = document["paths"][path][method.lower()]["responses"]["401"]
+        assert described["headers"]["WWW-Authenticate"]["required"] is True
 
-    @settings(max_examples=15, deadline=None, derandomize=True, database=None)
-    @given(case=strategy)
-    def run(case: Case) -> None:
-        response = case.call()
-        assert response.status_code == 401, response.text
-        case.validate_response(response, checks=[*CHECKS, ignored_auth])
+        @settings(max_examples=15, deadline=None, derandomize=True, database=None)
+        @given(case=schema[path][method].as_strategy())
+        def run(case: Case) -> None:
+            response = case.call()
+            assert response.status_code == 401, response.text
+            case.validate_response(response, checks=[*CHECKS, ignored_auth])
 
-    run()
+        run()
 
 
 def test_the_document_names_every_address(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from gateway.services import Services
 from identity import Role
 from ledger.port import call
 from protocol.anchors import AnchorStatement
-from protocol.bundle import parse_bundle
+from protocol.bundle import ProvenElement, parse_bundle
 from protocol.encodings import from_json
 from store import FileStore
 
@@ -203,3 +204,36 @@ def test_an_inference_of_a_published_model_is_recorded(edge: Edge) -> None:
     check_problem(post(body | {"run": "none"}), "not-found")
     check_problem(post(body | {"input": "1"}), "invalid-request")
     check_problem(post(body | {"version": 2**60}), "malformed-json")
+
+
+# ------------------------------------------------------------------ elements' membership
+
+
+def test_an_elements_membership_is_the_provers(edge: Edge) -> None:
+    view = edge.http.get("/v1/chains/edge-a/elements/2/membership").get_json()
+    proven = edge.world.prover.membership("edge-a", 2)
+    assert from_json(ProvenElement, view) == proven
+    assert edge.http.get("/v1/chains/main/elements/1/membership").get_json()["chain"] == MAIN
+    check_problem(edge.http.get("/v1/chains/edge-a/elements/999999/membership"), "unknown-element")
+    check_problem(edge.http.get("/v1/chains/nowhere/elements/1/membership"), "unknown-element")
+    edge.world.submit_contents(edge.world.devices["edge-a", "meter-1"], [b"not anchored"])
+    index = edge.world.indexes["edge-a"]
+    index.sync()
+    check_problem(edge.http.get(f"/v1/chains/edge-a/elements/{index.elements}/membership"), "pending")
+    edge.world.interlock()
+
+
+def test_all_witnesses_of_a_range_are_made_for_the_operator_alone(edge: Edge) -> None:
+    address = "/v1/chains/edge-a/anchors/1/witnesses"
+    check_problem(edge.http.get(address), "unknown-anchor")
+    check_problem(edge.http.put(address), "not-authorised")
+    check_problem(edge.http.delete(address), "not-authorised")
+    started = edge.http.put(address, headers=OPERATOR)
+    assert started.status_code == 202
+    for _ in range(500):
+        view = edge.http.get(address).get_json()
+        if view["state"] == "done":
+            break
+        time.sleep(0.01)
+    assert (view["state"], view["made"]) == ("done", view["whole"])
+    assert edge.http.delete(address, headers=OPERATOR).get_json()["state"] == "done"
