@@ -16,7 +16,7 @@ from identity.errors import (
 )
 from identity.keys import ECDSA_P256_SHA256, ED25519, KeyPair, key_algorithm, verify_key
 from identity.msp import Identity, Msp, MspManager, parse_serialized_identity
-from identity.msp_folder import write_msp_folder
+from identity.msp_folder import write_local_msp, write_msp_folder
 from identity.roles import NODE_CLASSES, Role
 from identity.signers import Signer, low_s, serialize_identity, verify_ecdsa
 from identity.tls import TlsIdentity
@@ -48,5 +48,6 @@ __all__ = [
     "serialize_identity",
     "verify_ecdsa",
     "verify_key",
+    "write_local_msp",
     "write_msp_folder",
 ]

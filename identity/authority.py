@@ -136,6 +136,16 @@ class DevelopmentAuthority:
             raise KeyStoreError(f"{folder / _KEY_FILE} is not an ECDSA P-256 key")
         return cls(pem, key, folder)
 
+    @property
+    def valid_from(self) -> datetime:
+        """The start of the root's validity; nothing is issued for an earlier time."""
+        return self._certificate.not_valid_before_utc
+
+    @property
+    def valid_until(self) -> datetime:
+        """The end of the root's validity; nothing is valid beyond it."""
+        return self._certificate.not_valid_after_utc
+
     def issue(
         self, common_name: str, role: Role, *, now: datetime, lifetime: timedelta = _ONE_YEAR
     ) -> Signer:

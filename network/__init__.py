@@ -10,22 +10,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from network.bringup import up
+    from network.bringup import add_edge, up, upgrade
     from network.endpoints import Endpoint
     from network.halt import down
     from network.network import Network, ReadyProbe
     from network.topology import Topology, named_topology
 
-__all__ = ["Endpoint", "Network", "ReadyProbe", "Topology", "down", "named_topology", "up"]
+__all__ = [
+    "Endpoint",
+    "Network",
+    "ReadyProbe",
+    "Topology",
+    "add_edge",
+    "down",
+    "named_topology",
+    "up",
+    "upgrade",
+]
 
 _HOMES = {
     "Endpoint": "network.endpoints",
     "Network": "network.network",
     "ReadyProbe": "network.network",
     "Topology": "network.topology",
+    "add_edge": "network.bringup",
     "down": "network.halt",
     "named_topology": "network.topology",
     "up": "network.bringup",
+    "upgrade": "network.bringup",
 }
 
 

@@ -1,50 +1,41 @@
 """Bringing a network up: from a topology to a transaction on every chain.
 
 Every stage asks what is there and does what is missing, so that ``up`` of a running network changes nothing,
-``up`` after ``down`` keeps all state, and ``up`` after an ``up`` that was killed anywhere goes on.
+``up`` after ``down`` keeps all state, and ``up`` after anything that was killed anywhere goes on. An upgrade
+of the chaincode is no different: its package is written, and what is missing then is done.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import socket
-import time
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
-from identity import Role, Signer, TlsIdentity
-from network.channels import join_orderer, join_peer
+from network.chain_admin import ChainAdmin, at_once
 from network.configtx import make_genesis
 from network.control import Keeper
-from network.endpoints import Endpoint
-from network.errors import NotReady, PortTaken, TopologyError
+from network.errors import NetworkError, PortTaken, TopologyError
 from network.files import write_text, write_yaml
 from network.identities import make_node_identities, make_organisations
 from network.layout import Layout
-from network.lifecycle import deploy, install
+from network.listeners import listener_of, port_is_free
 from network.network import Network, ReadyProbe
 from network.orderer_config import orderer_config
-from network.packages import Package, make_package, write_builder, write_connection
+from network.packages import Package, make_package, packages_in_use, write_builder, write_connection
 from network.peer_config import peer_config
-from network.processes import processes
+from network.processes import all_processes, chaincode_node, expected_nodes
 from network.programs import Programs, find_programs
 from network.records import Records, working_alone
-from network.system_chaincode import PeerQuestions
 from network.topology import ChainSpec, Node, Topology
 
-__all__ = ["Progress", "up"]
+__all__ = ["Progress", "add_edge", "up", "upgrade"]
 
 Progress = Callable[[str], None]
-
-_THREADS = 32  # they wait for others nearly all the time
-_START_S = 60.0
 
 
 def up(
     root: Path,
-    topology: Topology,
+    topology: Topology | None,
     probe: ReadyProbe,
     *,
     host: str | None = None,
@@ -55,7 +46,8 @@ def up(
 
     Args:
         root: the network's folder, made where it is not.
-        topology: what to bring up; a network that is there must have the same one.
+        topology: what to bring up; None for that of the network that is there. Where one is there it must be
+            the same, or the same but for edges that were added since.
         probe: submits to a chain and waits until it answers everywhere.
         host: the host to be; may be left out where the topology has one.
         fabric_bin: folder of Fabric's programs; PATH where not given.
@@ -64,43 +56,86 @@ def up(
     Raises:
         TopologyError: the folder has a network of another topology; or no such host.
         ProgramMissing: a program of Fabric is missing or too old.
+        IdentityProblem: an identity that is there cannot be used.
         PortTaken: somebody else listens where a process should.
         ProcessFailed: a process keeps ending; with the end of its log.
+        CommandFailed: one of Fabric's tools refuses.
         NotReady: something did not come about in time.
-        NetworkError: another command is changing the network; and others, see ``errors``.
+        NetworkError: another command is changing the network.
     """
-    host = _host(topology, host)
     programs = find_programs(fabric_bin)
     layout = Layout.of(root)
-    with working_alone(layout.run), ThreadPoolExecutor(_THREADS) as executor:
-        _keep_topology(layout, topology)
-        chains = [chain for chain in topology.chains if chain.host == host]
-        nodes = [node for node in topology.nodes if node.host == host]
-        progress(f"Identities and configuration of {len(nodes)} processes")
-        package = prepare(layout, topology, chains, nodes)
-        _each(executor, lambda chain: make_genesis(layout, topology, chain, programs), chains)
-        _check_ports(layout, nodes)
-        progress(f"Starting {len(nodes)} processes")
-        keeper = Keeper.ensure(layout.root, host)
-        keeper.keep(processes(layout, programs, nodes, package))
-        network = Network(layout.root)
-
-        def bring(chain: ChainSpec) -> None:
-            _bring_chain(network, programs, package, chain, keeper, executor, progress)
-            progress(f"{chain.chain}: waiting for a transaction")
-            probe(network, chain.chain)
-            progress(f"{chain.chain}: ready")
-
-        # Threads of their own: the executor's are for what these wait for.
-        with ThreadPoolExecutor(len(chains)) as bringers:
-            _each(bringers, bring, chains)
-    return network
+    with working_alone(layout.run):
+        topology = _keep_topology(layout, topology)
+        if not packages_in_use(layout):
+            make_package(layout, Package.make(1))
+        return _bring_up(layout, topology, programs, probe, _host(topology, host), progress)
 
 
-def prepare(
-    layout: Layout, topology: Topology, chains: Iterable[ChainSpec], nodes: Sequence[Node]
-) -> Package:
-    """Identities, configuration files and chaincode package of a part of the topology; all can be there.
+def add_edge(
+    root: Path,
+    chain: str,
+    probe: ReadyProbe,
+    *,
+    host: str | None = None,
+    fabric_bin: Path | None = None,
+    progress: Progress = lambda line: None,
+) -> Network:
+    """Add an edge like the last one to a network, and bring it up; what runs goes on running.
+
+    The new organisations are called as the last edge's are, with the chain's name in place of its own. To
+    tell main of the edge is the probe's and the caller's.
+
+    Args:
+        root: the network's folder.
+        chain: the new chain's id.
+        probe: as for ``up``.
+        host: as for ``up``.
+        fabric_bin: as for ``up``.
+        progress: called with one line a stage.
+
+    Raises:
+        TopologyError: there is such a chain, or its organisations' names do not follow from the last edge's.
+        NetworkError: as ``up``.
+    """
+    layout = Layout.of(root)
+    network = Network(root)
+    find_programs(fabric_bin)
+    with working_alone(layout.run):
+        if chain not in {edge.chain for edge in network.topology.edges}:
+            write_text(layout.topology, network.topology.with_edge(chain).dump())
+        # Otherwise it was added by a call that was ended before it was done: `up` goes on where it stopped.
+    return up(root, None, probe, host=host, fabric_bin=fabric_bin, progress=progress)
+
+
+def upgrade(
+    root: Path,
+    probe: ReadyProbe,
+    *,
+    host: str | None = None,
+    fabric_bin: Path | None = None,
+    progress: Progress = lambda line: None,
+) -> Network:
+    """Replace the running chaincode by the contracts installed here now, under the next sequence number.
+
+    New processes start beside the old ones, every organisation installs and approves, the chains commit, and
+    the old processes end. The chains' state stays as it is. An upgrade that was ended before it was done is
+    finished by this or by ``up``; no second one begins before.
+
+    Raises:
+        NetworkError: as ``up``.
+    """
+    layout = Layout.of(root)
+    Network(root)
+    with working_alone(layout.run):
+        used = packages_in_use(layout)
+        if len(used) == 1:
+            make_package(layout, Package.make(used[0].number + 1))
+    return up(root, None, probe, host=host, fabric_bin=fabric_bin, progress=progress)
+
+
+def prepare(layout: Layout, topology: Topology, chains: Iterable[ChainSpec], nodes: Sequence[Node]) -> None:
+    """Identities and configuration files of a part of the topology; all of it can be there.
 
     Raises:
         IdentityProblem: an identity that is there cannot be used.
@@ -109,16 +144,65 @@ def prepare(
     make_organisations(layout, dict.fromkeys(msp_id for chain in chains for msp_id in chain.msp_ids))
     make_node_identities(layout, nodes)
     write_builder(layout)
-    package = make_package(layout, 1)
     for node in nodes:
         folder = layout.node(node.name)
         if node.kind == "orderer":
             write_yaml(folder / "orderer.yaml", orderer_config(layout, topology, node))
         elif node.kind == "peer":
             write_yaml(folder / "core.yaml", peer_config(layout, topology, node))
-            (chaincode,) = topology.select(chain=node.chain, kind="chaincode", msp_id=node.msp_id)
-            write_connection(layout, node, chaincode, package)
-    return package
+            service = topology.chaincode(node)
+            for package in packages_in_use(layout):
+                write_connection(layout, node, chaincode_node(service, package).endpoint, package)
+
+
+def _bring_up(
+    layout: Layout, topology: Topology, programs: Programs, probe: ReadyProbe, host: str, progress: Progress
+) -> Network:
+    chains = [chain for chain in topology.chains if chain.host == host]
+    nodes = [node for node in topology.nodes if node.host == host]
+    progress(f"Identities and configuration of {len(nodes)} processes")
+    prepare(layout, topology, chains, nodes)
+    at_once(lambda chain: make_genesis(layout, topology, chain, programs), chains)
+    _check_ports(layout, topology, host)
+    specs = all_processes(layout, programs, nodes)
+    progress(f"Starting {len(specs)} processes")
+    keeper = Keeper.ensure(layout.root, host)
+    keeper.keep(specs)
+    network = Network(layout.root)
+    at_once(lambda chain: _bring_chain(network, programs, chain, keeper, probe, progress), chains)
+    _retire(layout, nodes, keeper, progress)
+    return network
+
+
+def _bring_chain(
+    network: Network,
+    programs: Programs,
+    chain: ChainSpec,
+    keeper: Keeper,
+    probe: ReadyProbe,
+    progress: Progress,
+) -> None:
+    layout, topology, name = network.layout, network.topology, chain.chain
+    names = [node.name for node in topology.select(chain=name)]
+    package = packages_in_use(layout)[-1]
+    services = topology.select(chain=name, kind="chaincode")
+    with ChainAdmin(network, programs, name, lambda: keeper.check(names)) as admin:
+        if admin.join():
+            progress(f"{name}: {len(admin.orderers)} orderers and {len(admin.peers)} peers have joined")
+        addresses = {node.msp_id: chaincode_node(node, package).endpoint for node in services}
+        if admin.deploy(package, addresses):
+            progress(f"{name}: chaincode {package.label} is committed")
+    progress(f"{name}: waiting for a transaction")
+    probe(network, name)
+    progress(f"{name}: ready")
+
+
+def _retire(layout: Layout, nodes: Iterable[Node], keeper: Keeper, progress: Progress) -> None:
+    """End the processes of packages that every chain here has replaced."""
+    for package in packages_in_use(layout)[:-1]:
+        progress(f"Ending the processes of {package.label}")
+        keeper.forget([chaincode_node(node, package).name for node in nodes if node.kind == "chaincode"])
+        layout.package(package.label).unlink(missing_ok=True)
 
 
 def _host(topology: Topology, host: str | None) -> str:
@@ -132,97 +216,35 @@ def _host(topology: Topology, host: str | None) -> str:
     return host
 
 
-def _keep_topology(layout: Layout, topology: Topology) -> None:
+def _keep_topology(layout: Layout, wanted: Topology | None) -> Topology:
     if not layout.topology.exists():
-        write_text(layout.topology, topology.dump())
-    elif Topology.load(layout.topology) != topology:
+        if wanted is None:
+            raise NetworkError(f"{layout.root} holds no network, and no topology is given")
+        write_text(layout.topology, wanted.dump())
+        return wanted
+    found = Topology.load(layout.topology)
+    if wanted is not None and dataclasses.replace(found, edges=found.edges[: len(wanted.edges)]) != wanted:
         raise TopologyError(
             f"{layout.root} holds a network of another topology ({layout.topology}); use another folder, "
             "add an edge by `edgeproof network add-edge`, or remove it by `edgeproof network clean`"
         )
+    return found
 
 
-def _check_ports(layout: Layout, nodes: Iterable[Node]) -> None:
+def _check_ports(layout: Layout, topology: Topology, host: str) -> None:
     """Say at once, and by name, what would otherwise be a process that keeps ending."""
     running = {record.name for record in Records(layout.run).living("node")}
-    for node in nodes:
-        if node.name in running:
+    for node in expected_nodes(layout, topology):
+        if node.host != host or node.name in running:
             continue
         for use, port in node.ports.items():
-            with socket.socket() as attempt:
-                attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    attempt.bind((node.listen_address, port))
-                except OSError as error:
-                    if error.errno == errno.EADDRINUSE:
-                        raise PortTaken(
-                            f"port {port} ({use} of {node.name}) is taken by another program; `edgeproof "
-                            "network doctor` tells by which; or choose another first_port in the topology"
-                        ) from error
-                    raise PortTaken(
-                        f"{node.listen_address}:{port} ({use} of {node.name}) cannot be listened on: "
-                        f"{error.strerror}"
-                    ) from error
-
-
-def _bring_chain(
-    network: Network,
-    programs: Programs,
-    package: Package,
-    chain: ChainSpec,
-    keeper: Keeper,
-    executor: Executor,
-    progress: Progress,
-) -> None:
-    layout, topology = network.layout, network.topology
-    orderers = topology.select(chain=chain.chain, kind="orderer")
-    peers = topology.select(chain=chain.chain, kind="peer")
-    names = [node.name for node in topology.select(chain=chain.chain)]
-
-    def watch() -> None:
-        keeper.check(names)
-
-    with contextlib.ExitStack() as stack:
-        questions = {peer.name: stack.enter_context(_questions(layout, peer)) for peer in peers}
-
-        def ready(peer: Node) -> bool:
-            _wait(questions[peer.name], watch)
-            joined = join_peer(layout, programs, peer, questions[peer.name])
-            return install(layout, programs, peer, questions[peer.name], package) or joined
-
-        pending = [executor.submit(join_orderer, layout, programs, node, watch) for node in orderers]
-        pending += [executor.submit(ready, peer) for peer in peers]
-        joined = any(_results(pending))
-        if joined:
-            progress(f"{chain.chain}: {len(orderers)} orderers and {len(peers)} peers joined")
-        if deploy(layout, programs, package, peers, orderers, questions, executor):
-            progress(f"{chain.chain}: chaincode {package.label} committed")
-
-
-def _questions(layout: Layout, peer: Node) -> PeerQuestions:
-    home = layout.identity(peer.msp_id, Role.ADMIN.value)
-    signer = Signer.load(home, msp_id=peer.msp_id)
-    return PeerQuestions(Endpoint.of(layout, peer), signer, TlsIdentity.load(home / "tls"))
-
-
-def _wait(questions: PeerQuestions, watch: Callable[[], None]) -> None:
-    """Wait for a peer, and look now and then whether it keeps dying instead."""
-    end = time.monotonic() + _START_S
-    while True:
-        try:
-            return questions.wait(1.0)
-        except NotReady:
-            watch()
-            if time.monotonic() > end:
-                raise
-
-
-def _each(executor: Executor, action: Callable[[ChainSpec], None], chains: Iterable[ChainSpec]) -> None:
-    _results([executor.submit(action, chain) for chain in chains])
-
-
-def _results(pending: Sequence[Future[bool]] | Sequence[Future[None]]) -> list[bool | None]:
-    """All results; waits for all, then raises the first failure."""
-    for future in pending:
-        future.exception()
-    return [future.result() for future in pending]
+            where = f"{node.listen_address}:{port} ({use} of {node.name})"
+            try:
+                free = port_is_free(node.listen_address, port)
+            except OSError as error:
+                raise PortTaken(f"{where} cannot be listened on: {error.strerror}") from error
+            if not free:
+                raise PortTaken(
+                    f"{where} is taken by {listener_of(port) or 'somebody'}; end that, or choose another "
+                    "first_port in the topology"
+                )

@@ -55,7 +55,7 @@ def join_orderer(
                 looked = time.monotonic()
                 watch()
             time.sleep(_PAUSE_S)
-    tls = layout.identity(node.msp_id, "admin") / "tls"
+    tls = layout.client_tls_folder(node.msp_id)
     said = run_program(
         [
             *(programs.osnadmin, "channel", "join", "--channelID", node.chain),
@@ -89,7 +89,7 @@ def join_peer(layout: Layout, programs: Programs, node: Node, questions: PeerQue
 
 
 def _orderer_channels(layout: Layout, node: Node) -> frozenset[str]:
-    tls = layout.identity(node.msp_id, "admin") / "tls"
+    tls = layout.client_tls_folder(node.msp_id)
     context = ssl.create_default_context(cafile=str(layout.tls_roots(node.msp_id)))
     context.load_cert_chain(tls / "cert.pem", tls / "key.pem")
     connection = http.client.HTTPSConnection(node.address, node.ports["admin"], context=context, timeout=10)

@@ -21,6 +21,7 @@ from cryptography import x509
 
 from network.layout import Layout
 from network.listeners import listener_of, port_is_free
+from network.processes import expected_nodes
 from network.programs import NEEDED, OLDEST, find_program, program_version
 from network.records import Records
 from network.topology import Topology
@@ -124,7 +125,7 @@ def _packages() -> Iterator[Finding]:
 def _ports(layout: Layout, topology: Topology, host: str | None) -> Iterator[Finding]:
     ours = {record.name for record in Records(layout.run).living("node")}
     free = mine = 0
-    for node in topology.nodes:
+    for node in expected_nodes(layout, topology):
         if host not in (None, node.host):
             continue
         if node.name in ours:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from identity.tls import TlsIdentity
+
 __all__ = ["Layout"]
 
 
@@ -53,8 +55,20 @@ class Layout:
         return self.organisation(msp_id) / "msp"
 
     def tls_roots(self, msp_id: str) -> Path:
-        """PEM of the authority that its TLS endpoints are certified by."""
-        return self.msp(msp_id) / "tlscacerts" / "ca.pem"
+        """PEM of the authorities that its TLS endpoints are certified by."""
+        return self.organisation(msp_id) / "tls-roots.pem"
+
+    def client_tls_folder(self, msp_id: str) -> Path:
+        """The folder of the certificate that its clients show where TLS asks for one."""
+        return self.organisation(msp_id) / "client-tls"
+
+    def client_tls(self, msp_id: str) -> TlsIdentity:
+        """That certificate with its key.
+
+        Raises:
+            KeyStoreError: it is not there.
+        """
+        return TlsIdentity.load(self.client_tls_folder(msp_id))
 
     def identity(self, msp_id: str, role: str) -> Path:
         """The folder of one identity."""

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from network.errors import CommandFailed
 from network.layout import Layout
-from network.packages import CHAINCODE, Package
+from network.packages import Package
 from network.programs import Programs, run_program
 from network.system_chaincode import PeerQuestions
 from network.tools import admin_environment, orderer_arguments
@@ -51,7 +51,6 @@ def deploy(
     peers: Sequence[Node],
     orderers: Sequence[Node],
     questions: Mapping[str, PeerQuestions],
-    executor: Executor,
 ) -> bool:
     """Approve by every organisation and commit, as far as that is not done.
 
@@ -62,7 +61,6 @@ def deploy(
         peers: the channel's, one an organisation.
         orderers: the channel's.
         questions: by peer's name.
-        executor: for what can be done at once.
 
     Returns:
         Whether anything had to be done.
@@ -71,31 +69,39 @@ def deploy(
         CommandFailed: somebody refuses.
     """
     chain = peers[0].chain
+    definition = questions[peers[0].name].definition(chain, package.chaincode)
+    committed = 0 if definition is None else int(definition.sequence)
 
-    def approve(peer: Node) -> bool:
-        known = questions[peer.name].approved_package(chain, CHAINCODE, package.sequence)
-        if known == package.package_id:
-            return False
-        command = [programs.peer, "lifecycle", "chaincode", "approveformyorg"]
-        command += [*_definition(chain, package), "--package-id", package.package_id]
-        _insist(layout, command, peer, orderers)
-        return True
+    def approved(sequence: int) -> list[Node]:
+        with ThreadPoolExecutor(len(peers)) as executor:
+            found = executor.map(
+                lambda peer: questions[peer.name].approved_package(chain, package.chaincode, sequence), peers
+            )
+            return [peer for peer, known in zip(peers, found, strict=True) if known == package.package_id]
 
-    approved = any(list(executor.map(approve, peers)))
-    definition = questions[peers[0].name].definition(chain, CHAINCODE)
-    if definition is not None and definition.sequence >= package.sequence:
-        return approved
-    command = [programs.peer, "lifecycle", "chaincode", "commit", *_definition(chain, package)]
+    # What is committed is this package's definition if anybody approved it with this package.
+    done = approved(committed) if committed else []
+    sequence = committed if done else committed + 1
+    if not done:
+        done = approved(sequence)
+    words = ["--channelID", chain, "--name", package.chaincode, "--version", str(package.number)]
+    words += ["--sequence", str(sequence)]
+
+    def approve(peer: Node) -> None:
+        command = [programs.peer, "lifecycle", "chaincode", "approveformyorg", *words]
+        _insist(layout, [*command, "--package-id", package.package_id], peer, orderers)
+
+    missing = [peer for peer in peers if peer not in done]
+    with ThreadPoolExecutor(len(peers)) as executor:
+        list(executor.map(approve, missing))
+    if sequence == committed:
+        return bool(missing)
+    command = [programs.peer, "lifecycle", "chaincode", "commit", *words]
     for peer in peers:
         command += ["--peerAddresses", peer.endpoint]
         command += ["--tlsRootCertFiles", str(layout.tls_roots(peer.msp_id))]
     _insist(layout, command, peers[0], orderers)
     return True
-
-
-def _definition(chain: str, package: Package) -> list[str]:
-    sequence = str(package.sequence)
-    return ["--channelID", chain, "--name", CHAINCODE, "--version", sequence, "--sequence", sequence]
 
 
 def _insist(layout: Layout, command: Sequence[object], peer: Node, orderers: Sequence[Node]) -> None:

@@ -12,6 +12,8 @@ import hashlib
 import io
 import json
 import tarfile
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +22,15 @@ from network.layout import Layout
 from network.peer_config import BUILDER
 from network.topology import Node
 
-__all__ = ["CHAINCODE", "Package", "connections_folder", "make_package", "write_builder", "write_connection"]
+__all__ = [
+    "CHAINCODE",
+    "Package",
+    "connections_folder",
+    "make_package",
+    "packages_in_use",
+    "write_builder",
+    "write_connection",
+]
 
 CHAINCODE: Final = "edgeproof"
 """Name of the chaincode on every channel."""
@@ -43,45 +53,54 @@ cp "$EDGEPROOF_CONNECTIONS/$label.json" "$2/chaincode/server/connection.json"
 """
 
 
+@dataclass(frozen=True)
 class Package:
-    """One package.
+    """One package."""
 
-    Attributes:
-        sequence: sequence number of the definition that it is for, 1 at first.
-        label: its name.
-        content: its bytes.
-    """
+    number: int
+    """1 at first, one more with every upgrade. A chain that was added later has other sequence numbers."""
+    chaincode: str
+    """Name of the chaincode on the channel."""
+    content: bytes = field(repr=False)
 
-    def __init__(self, sequence: int) -> None:
-        self.sequence = sequence
-        self.label = f"{CHAINCODE}_{sequence}"
-        self.content = _archive(
-            {
-                "metadata.json": json.dumps(
-                    {"label": self.label, "path": "", "type": BUILDER}, separators=(",", ":")
-                ).encode(),
-                "code.tar.gz": _archive({}),
-            }
-        )
+    @classmethod
+    def make(cls, number: int, chaincode: str = CHAINCODE) -> Package:
+        """The package of a number; the same bytes wherever it is made."""
+        metadata = {"label": f"{chaincode}_{number}", "path": "", "type": BUILDER}
+        files = {
+            "metadata.json": json.dumps(metadata, separators=(",", ":")).encode(),
+            "code.tar.gz": _archive({}),
+        }
+        return cls(number, chaincode, _archive(files))
 
     @property
+    def label(self) -> str:
+        """Its name; Fabric lets several packages have one, we do not."""
+        return f"{self.chaincode}_{self.number}"
+
+    @cached_property
     def package_id(self) -> str:
         """What Fabric calls it: label and SHA-256."""
         return f"{self.label}:{hashlib.sha256(self.content).hexdigest()}"
 
 
-def make_package(layout: Layout, sequence: int) -> Package:
-    """Write the package of a sequence number where it is not yet, for the tools to install.
+def make_package(layout: Layout, package: Package) -> None:
+    """Write a package for the tools to install.
 
     Raises:
         NetworkError: the disk refuses.
     """
-    package = Package(sequence)
-    path = layout.package(package.label)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        write_bytes(path, package.content)
-    return package
+    write_bytes(layout.package(package.label), package.content)
+
+
+def packages_in_use(layout: Layout) -> list[Package]:
+    """The packages of our contracts that are written, the newest last; two while one replaces the other."""
+    found = []
+    for path in layout.packages.glob(f"{CHAINCODE}_*.tar.gz"):
+        number = path.name.removeprefix(f"{CHAINCODE}_").removesuffix(".tar.gz")
+        if number.isascii() and number.isdigit():
+            found.append(Package(int(number), CHAINCODE, path.read_bytes()))
+    return sorted(found, key=lambda package: package.number)
 
 
 def write_builder(layout: Layout) -> None:
@@ -94,7 +113,7 @@ def write_builder(layout: Layout) -> None:
         write_text(layout.builder / "bin" / name, script, mode=0o755)
 
 
-def write_connection(layout: Layout, peer: Node, chaincode: Node, package: Package) -> None:
+def write_connection(layout: Layout, peer: Node, address: str, package: Package) -> None:
     """Tell a peer where its chaincode of this package listens, and how both prove who they are.
 
     Raises:
@@ -102,7 +121,7 @@ def write_connection(layout: Layout, peer: Node, chaincode: Node, package: Packa
     """
     tls = layout.node(peer.name) / "tls"
     connection = {
-        "address": chaincode.endpoint,
+        "address": address,
         "dial_timeout": "10s",
         "tls_required": True,
         "client_auth_required": True,

@@ -8,6 +8,7 @@ from pathlib import Path
 from network.control import Keeper
 from network.errors import KeeperError, NetworkError
 from network.layout import Layout
+from network.processes import expected_nodes
 from network.records import Record, Records
 from network.supervisor import ProcessState
 from network.topology import Node, Topology
@@ -72,7 +73,7 @@ def status(root: Path, *, host: str | None = None) -> list[ProcessStatus]:
 
 
 def _nodes(layout: Layout) -> tuple[Node, ...]:
-    return Topology.load(layout.topology).nodes if layout.topology.is_file() else ()
+    return expected_nodes(layout, Topology.load(layout.topology)) if layout.topology.is_file() else ()
 
 
 def _ask(root: Path, host: str) -> list[ProcessState]:

@@ -77,10 +77,8 @@ class PeerQuestions:
         Raises:
             NotReady: it does not.
         """
-        try:
-            grpc.channel_ready_future(self._channel).result(timeout=timeout_s)
-        except grpc.FutureTimeoutError as error:
-            raise NotReady(f"the peer at {self._address} does not answer after {timeout_s:g} s") from error
+        # A question that waits for the connection; gRPC's own "channel ready" leaves a thread behind.
+        self._ask("", "cscc", "GetChannels", timeout_s=timeout_s)
 
     def channels(self) -> frozenset[str]:
         """The channels that the peer has joined."""
@@ -114,7 +112,13 @@ class PeerQuestions:
         return str(found.source.local_package.package_id)
 
     def _ask(
-        self, channel: str, chaincode: str, function: str, *arguments: bytes, absent: bytes | None = None
+        self,
+        channel: str,
+        chaincode: str,
+        function: str,
+        *arguments: bytes,
+        absent: bytes | None = None,
+        timeout_s: float = _TIMEOUT_S,
     ) -> bytes:
         """The answer's payload; ``absent`` where that is given and the chaincode refuses.
 
@@ -123,7 +127,7 @@ class PeerQuestions:
         """
         signed = self._proposal(channel, chaincode, (function.encode(), *arguments))
         try:
-            answer = self._endorser.ProcessProposal(signed, timeout=_TIMEOUT_S)
+            answer = self._endorser.ProcessProposal(signed, timeout=timeout_s, wait_for_ready=True)
         except grpc.RpcError as error:
             if absent is not None and error.code() is grpc.StatusCode.UNKNOWN:
                 return absent

@@ -19,7 +19,7 @@ def admin_environment(layout: Layout, peer: Node) -> dict[str, str]:
 
 def orderer_arguments(layout: Layout, peer: Node, orderer: Node) -> list[str]:
     """Towards one orderer."""
-    tls = layout.identity(peer.msp_id, "admin") / "tls"
+    tls = layout.client_tls_folder(peer.msp_id)
     return [
         *("--orderer", orderer.endpoint),
         *("--tls", "--cafile", str(layout.tls_roots(orderer.msp_id))),

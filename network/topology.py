@@ -6,6 +6,7 @@ says everything: names and ports of all processes follow from it, the same on ev
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from typing import Any, Final, Literal
 import yaml
 
 from network.documents import Value, read_document
+from network.errors import TopologyError
 
 __all__ = [
     "MAIN",
@@ -42,7 +44,7 @@ PORTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "orderer": ("grpc", "admin", "operations"),
         "peer": ("grpc", "chaincode", "operations"),
-        "chaincode": ("grpc",),
+        "chaincode": ("grpc", "next"),
     }
 )
 """What each kind of process listens on, in the order in which ports are given out."""
@@ -200,6 +202,50 @@ class Topology:
                 port += len(wanted)
         return tuple(nodes)
 
+    def chaincode(self, peer: Node) -> Node:
+        """The process that runs the chaincode for a peer."""
+        (found,) = self.select(chain=peer.chain, kind="chaincode", msp_id=peer.msp_id)
+        return found
+
+    def with_edge(self, chain: str) -> Topology:
+        """The same with one more edge, like the last one; nobody's name or port changes.
+
+        Raises:
+            TopologyError: there is such a chain, no chain can be called so, or an organisation of the last
+                edge is not called after its chain, so that no new name follows.
+        """
+        last = self.edges[-1]
+        if re.fullmatch(_CHAIN, chain) is None or chain in {known.chain for known in self.chains}:
+            raise TopologyError(f"{chain!r} is a chain already, or cannot be one's name")
+
+        def renamed(msp_id: str) -> str:
+            if not msp_id.startswith(f"{last.chain}-"):
+                raise TopologyError(
+                    f"{msp_id!r} is not called after {last.chain}: write the new edge into the topology, "
+                    "at the end"
+                )
+            return chain + msp_id.removeprefix(last.chain)
+
+        edge = dataclasses.replace(
+            last,
+            chain=chain,
+            organisations=tuple(map(renamed, last.organisations)),
+            orderers=MappingProxyType({renamed(name): count for name, count in last.orderers.items()}),
+        )
+        topology = dataclasses.replace(self, edges=(*self.edges, edge))
+        topology.check_ports()
+        return topology
+
+    def check_ports(self) -> None:
+        """Raise unless every port exists.
+
+        Raises:
+            TopologyError: the last process would need one beyond 65535.
+        """
+        last = max(port for node in self.nodes for port in node.ports.values())
+        if last > _MAX_PORT:
+            raise TopologyError(f"the last process would listen on port {last}: choose a lower first_port")
+
     def select(
         self, *, chain: str | None = None, kind: NodeKind | None = None, msp_id: str | None = None
     ) -> tuple[Node, ...]:
@@ -261,9 +307,7 @@ def _topology(document: Value) -> Topology:
         first_port=fields["first_port"].number(1024, _MAX_PORT) if "first_port" in fields else 7050,
         client_tls="client_tls" in fields and fields["client_tls"].choice("required", "none") == "required",
     )
-    last = max(port for node in topology.nodes for port in node.ports.values())
-    if last > _MAX_PORT:
-        document.refuse(f"the last process would listen on port {last}: choose a lower first_port")
+    topology.check_ports()
     return topology
 
 
