@@ -15,12 +15,17 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything that the demo makes.")] = Path(
         "build/demo"
     ),
-    edges: Annotated[int, typer.Option(min=2, max=8, help="Edge sites.")] = 3,
+    edges: Annotated[
+        int | None, typer.Option(min=1, max=26, help="Edge sites (default 3; on Fabric the network's).")
+    ] = None,
     devices: Annotated[int, typer.Option(min=2, max=300, help="Devices, dealt out to the edges.")] = 30,
     rounds: Annotated[int, typer.Option(min=1, max=200, help="Training rounds.")] = 10,
     ledger: Annotated[
-        str, typer.Option(help="Kind of all chains; embedded is the only one so far.")
+        str, typer.Option(help="embedded, or fabric: the networks that `edgeproof network up` started.")
     ] = "embedded",
+    network: Annotated[Path, typer.Option(help="With --ledger fabric: the network's folder.")] = Path(
+        "build/network"
+    ),
     modulus: Annotated[
         str,
         typer.Option(help="challenge (RSA-2048), ceremony (run one first: minutes) or a modulus.json."),
@@ -35,11 +40,15 @@ def demo(
     from edgeproof.demo.runner import Demo
     from edgeproof.demo.state import DemoParameters, DemoState, alone_in
 
-    if ledger != "embedded":
-        raise typer.BadParameter(
-            f"{ledger!r}: the demo runs on the embedded ledger; real Fabric networks are not supported yet",
-            param_hint="--ledger",
-        )
+    if ledger not in ("embedded", "fabric"):
+        raise typer.BadParameter(f"{ledger!r} is neither embedded nor fabric", param_hint="--ledger")
+    if ledger == "fabric":
+        edges = _edges_of(network, edges)
+        if modulus != "challenge":
+            raise typer.BadParameter("a network has its modulus already", param_hint="--modulus")
+    edges = 3 if edges is None else edges
+    if ledger == "embedded" and not 2 <= edges <= 8:
+        raise typer.BadParameter("2 to 8 edges", param_hint="--edges")
     if devices < edges:
         raise typer.BadParameter("every edge needs a device", param_hint="--devices")
     if modulus not in ("challenge", "ceremony"):
@@ -50,7 +59,8 @@ def demo(
     console = Console(highlight=False)
     try:
         with alone_in(out):
-            state = DemoState.open(out, DemoParameters(edges, devices, rounds, ledger, modulus))
+            folder = str(network) if ledger == "fabric" else ""
+            state = DemoState.open(out, DemoParameters(edges, devices, rounds, ledger, modulus, folder))
             summary = Demo(state, console).run()
     except KeyboardInterrupt:
         console.print("\nStopped. The same command goes on from here.")
@@ -59,3 +69,15 @@ def demo(
     if missed:
         console.print(f"[red]Not caught: {', '.join(missed)}[/]")
         raise typer.Exit(1)
+
+
+def _edges_of(network: Path, asked: int | None) -> int:
+    """How many edges a network has; its topology decides."""
+    from edgeproof.deployment import Deployment
+
+    count = len(Deployment(network).plan.edges)
+    if asked not in (None, count):
+        raise typer.BadParameter(
+            f"the topology of {network} sets it: {count}, not {asked}", param_hint="--edges (EDGES=)"
+        )
+    return count

@@ -52,13 +52,13 @@ class DemoDevice:
         temporary.replace(self.folder / "sent")
 
 
-def make_devices(deployment: Deployment, folder: Path, count: int) -> list[DemoDevice]:
-    """``count`` devices, dealt out to the edges in turn."""
+def make_devices(deployment: Deployment, folder: Path, count: int, kind: str = "sensor") -> list[DemoDevice]:
+    """``count`` devices, dealt out to the edges in turn, named ``<edge>-<kind>-<number>``."""
     edges = deployment.plan.edges
     devices = []
     for number in range(count):
         edge = edges[number % len(edges)].chain
-        name = f"{edge}-sensor-{number + 1:02d}"
+        name = f"{edge}-{kind}-{number + 1:02d}"
         devices.append(DemoDevice(name, edge, folder / name))
     return devices
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from audit.verifier import read_bundle, read_trust, verify_bundle
@@ -43,15 +43,15 @@ class Counts:
         self.anchor_times: dict[str, list[float]] = {}
 
 
-def count_chains(parts: Parts) -> Counts:
-    """Walk every block of every chain once."""
+def count_chains(parts: Parts, since: Mapping[str, int]) -> Counts:
+    """Walk every block of every chain once, each from block ``since`` on."""
     counts = Counts()
     main = parts.deployment.plan.main.chain
     cut_times: dict[str, list[int]] = {}
     first = None
     for chain, ledger in parts.readers.items():
         blocks = elements = cuts = 0
-        for block in ledger.blocks(0):
+        for block in ledger.blocks(since[chain]):
             blocks += 1
             for view in views(block):
                 elements += 1
@@ -92,10 +92,10 @@ def all_anchored(parts: Parts) -> bool:
     return True
 
 
-def recorded(parts: Parts, chain: str) -> list[tuple[bytes, SignedReading]]:
-    """Record ids and readings of a chain in the order in which they were recorded."""
+def recorded(parts: Parts, chain: str, since: Mapping[str, int]) -> list[tuple[bytes, SignedReading]]:
+    """Record ids and readings of a chain, from block ``since`` on, as they were recorded."""
     found = []
-    for block in parts.readers[chain].blocks(0):
+    for block in parts.readers[chain].blocks(since[chain]):
         for view in views(block):
             if view.code == 0 and view.function in _RECORDING:
                 for item in _readings(view):
@@ -110,12 +110,12 @@ def _readings(view: ElementView) -> Sequence[Any]:
     return argument["readings"] if "readings" in argument else [argument["reading"]]
 
 
-def sample_proofs(parts: Parts, trust: bytes, each: int) -> list[ProofSample]:
+def sample_proofs(parts: Parts, trust: bytes, each: int, since: Mapping[str, int]) -> list[ProofSample]:
     """Prove and verify ``each`` records of every edge, spread over its chain; times are of one call each."""
     root = read_trust(trust)
     samples = []
     for edge in parts.deployment.plan.edges:
-        records = [record for record, _ in recorded(parts, edge.chain)]
+        records = [record for record, _ in recorded(parts, edge.chain, since)]
         step = max(1, len(records) // each)
         for record in records[::step][:each]:
             started = time.perf_counter()

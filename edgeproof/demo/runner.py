@@ -9,6 +9,7 @@ import secrets
 import signal
 import socket
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,14 +24,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from chaincode.api import GetRun, Run
-from edgeproof.demo.attacks import AttackResult, Scene, attacks_on_copies, judge_replay, replay_attack
+from edgeproof.demo.attacks import attack_afterwards, attack_live, judge_live
 from edgeproof.demo.commands import Said, call_public, command_line
 from edgeproof.demo.data import DigitsSplit, load_digits_split, readings_of
 from edgeproof.demo.devices import DemoDevice, enrol_all, make_devices, send_all
 from edgeproof.demo.measurements import accuracies, all_anchored, count_chains, recorded, sample_proofs
+from edgeproof.demo.outage import restore_orderers
 from edgeproof.demo.report import ReportData, write_report
+from edgeproof.demo.scene import AttackResult, Scene
 from edgeproof.demo.state import DemoState
-from edgeproof.deployment import Deployment, Plan
+from edgeproof.deployment import Backend, Deployment, Plan
 from edgeproof.errors import DemoError
 from edgeproof.fleet import service_specs, training_specs
 from edgeproof.setup import make_deployment
@@ -38,6 +41,7 @@ from edgeproof.training_runs import accepted_versions, start_run
 from edgeproof.trust import export_trust
 from edgeproof.wiring import Parts
 from ledger.port import evaluate_typed
+from network.records import register
 from network.supervisor import Supervisor
 from protocol.bundle import Bundle, serialise_bundle
 from protocol.trust import serialise_trust
@@ -46,7 +50,9 @@ __all__ = ["Demo"]
 
 RUN = "digits"
 _MODEL = "mlp"
+_LIVE = "live.json"
 _SAMPLES = 8
+_LEDGERS = {Backend.EMBEDDED: "embedded", Backend.FABRIC: "Hyperledger Fabric"}
 
 
 @dataclass
@@ -70,6 +76,9 @@ class Demo:
 
     @cached_property
     def deployment(self) -> Deployment:
+        parameters = self.state.parameters
+        if parameters.network:
+            return _network(Path(parameters.network), parameters.edges)
         root = self.out / "deployment"
         if not Deployment.exists(root):
             make_deployment(root, Plan.standard(self.state.parameters.edges), self._modulus())
@@ -98,7 +107,13 @@ class Demo:
 
     @cached_property
     def devices(self) -> list[DemoDevice]:
-        return make_devices(self.deployment, self.out / "devices", self.state.parameters.devices)
+        count = self.state.parameters.devices
+        return make_devices(self.deployment, self.out / "devices", count, self.state.name("sensor"))
+
+    @property
+    def run_name(self) -> str:
+        """Of the honest training run."""
+        return self.state.name(RUN)
 
     # ------------------------------------------------------------------ the whole
 
@@ -118,17 +133,17 @@ class Demo:
         parameters = self.state.parameters
         if self.state.resumed:
             self._say(f"Going on with the demo in {self.out}")
-        with self._step("A cloud and its edges: identities, chains, stores"):
+        with self._step(self._opening()):
             plan = self.deployment.plan
+            self._begin()
         if not self.state.is_done("live"):
             with self.state.phase("live"), self._services() as (supervisor, urls):
                 self._enrol(urls)
                 self._send(urls)
                 self._train(supervisor)
-                self._settle()
-                with self._step("Attack on the running gateway: a replayed reading"):
-                    said = replay_attack(self._scene(urls[self.devices[0].edge]))
-                    _write(self.out / "replay.json", json.dumps(dataclasses.asdict(said)).encode())
+                with self._step("Waiting for the last anchors"):
+                    self._settle()
+                self._attack_live(urls)
         with self._step("Trust root and proof bundles"):
             self._export()
         with self._step("Audits, by public commands in processes of their own"):
@@ -145,18 +160,36 @@ class Demo:
 
     # ------------------------------------------------------------------ phases
 
+    def _opening(self) -> str:
+        if self.state.parameters.network:
+            return f"The Fabric networks in {self.state.parameters.network}, as they run"
+        return "A cloud and its edges: identities, chains, stores"
+
+    def _begin(self) -> None:
+        """Note where the chains stand; on Fabric see that they answer, with every orderer."""
+        if self.deployment.plan.ledger is Backend.FABRIC:
+            restore_orderers(self.deployment)
+        with self._parts("demo") as parts:
+            # The genesis blocks of chains that the demo made are its own.
+            own = not self.state.parameters.network
+            heights = {chain: ledger.information().height for chain, ledger in parts.readers.items()}
+            self.state.begin(dict.fromkeys(heights, 0) if own else heights)
+
     @contextmanager
     def _services(self) -> Iterator[tuple[Supervisor, dict[str, str]]]:
         ports = {edge.chain: _free_port() for edge in self.deployment.plan.edges}
         urls = {edge: f"http://127.0.0.1:{port}" for edge, port in ports.items()}
-        with Supervisor(self.out / "logs") as supervisor:
+        with (
+            register(self.deployment.root / "run", "services", sys.argv),
+            Supervisor(self.out / "logs") as supervisor,
+        ):
             with self._step("Gateways, anchor signers, relay: each a process of its own"):
                 for spec in service_specs(self.deployment, ports):
                     supervisor.start(spec)
                 for url in urls.values():
                     _wait_ready(url, supervisor)
             # The peers import torch while the devices send.
-            for spec in training_specs(self.deployment, RUN):
+            for spec in training_specs(self.deployment, self.run_name):
                 supervisor.start(spec)
             try:
                 yield supervisor, urls
@@ -187,7 +220,7 @@ class Demo:
             self._bar("Training: local updates, attestations, aggregates", rounds) as progress,
         ):
             deadline = int(time.time()) + 24 * 3600
-            run = start_run(parts, RUN, _MODEL, rounds, epochs=None, seed=1, deadline=deadline)
+            run = start_run(parts, self.run_name, _MODEL, rounds, epochs=None, seed=1, deadline=deadline)
             done = 0
             while done < rounds:
                 time.sleep(0.2)
@@ -198,7 +231,7 @@ class Demo:
 
     def _settle(self) -> None:
         """Wait until everything that happened is anchored on main and held by the edges."""
-        with self._step("Waiting for the last anchors"), self._parts("demo") as parts:
+        with self._parts("demo") as parts:
             end = time.monotonic() + 120
             while not all_anchored(parts):
                 if time.monotonic() > end:
@@ -212,14 +245,14 @@ class Demo:
         with self._parts("demo") as parts:
             _write(self.out / "trust.json", serialise_trust(export_trust(parts)))
             for edge in self.deployment.plan.edges[:3]:
-                known = recorded(parts, edge.chain)
+                known = recorded(parts, edge.chain, self.state.since)
                 for number, profile in enumerate(("compact", "full")):
                     record, _ = secrets.choice(known)
                     bundle = parts.prover.record_bundle(edge.chain, record, profile=profile)
                     self._write_bundle(f"record-{edge.chain}-{number + 1}-{profile}", bundle)
             for number in sorted({1, rounds}):
-                self._write_bundle(f"round-{number}", parts.prover.round_bundle(RUN, number))
-            self._write_bundle(f"model-{rounds}", parts.prover.model_bundle(RUN, rounds))
+                self._write_bundle(f"round-{number}", parts.prover.round_bundle(self.run_name, number))
+            self._write_bundle(f"model-{rounds}", parts.prover.model_bundle(self.run_name, rounds))
 
     def _write_bundle(self, name: str, bundle: Bundle) -> None:
         _write(self.out / "bundles" / f"{name}.json", serialise_bundle(bundle))
@@ -228,13 +261,13 @@ class Demo:
         edges = self.deployment.plan.edges
         rounds = self.state.parameters.rounds
         with self._parts("demo") as parts:
-            record, _ = secrets.choice(recorded(parts, edges[-1].chain))
+            record, _ = secrets.choice(recorded(parts, edges[-1].chain, self.state.since))
         sample = min(3, len(edges) * rounds)  # the run has no more steps than that
         there = ["--deployment", str(self.deployment.root)]
         trust = ["--trust", str(self.out / "trust.json")]
         self._audits = [
             (
-                "a random record of another edge",
+                f"a random record of {'another' if len(edges) > 1 else 'the'} edge",
                 call_public(
                     [
                         *("audit", "record", edges[-1].chain, record.hex()),
@@ -244,10 +277,10 @@ class Demo:
             ),
             (
                 "the final model's lineage, and every reading's bytes",
-                call_public(["audit", "model", RUN, str(rounds), "--contents", *trust, *there]),
+                call_public(["audit", "model", self.run_name, str(rounds), "--contents", *trust, *there]),
             ),
             ("anchors of all chains", call_public(["audit", "anchors", *trust, *there])),
-            ("spot check", call_public(["recompute", RUN, "--sample", str(sample), *there])),
+            ("spot check", call_public(["recompute", self.run_name, "--sample", str(sample), *there])),
         ]
         for path in sorted((self.out / "bundles").glob("*.json")):
             self._audits.append((path.stem, call_public(["audit", "bundle", str(path), *trust])))
@@ -255,13 +288,23 @@ class Demo:
             if said.exit_code != 0:
                 raise DemoError(f"audit of {name} ended with {said.exit_code}: {said.line}\n  {said.command}")
 
+    def _attack_live(self, urls: dict[str, str]) -> None:
+        title = "Attacks on the running system"
+        with self._step(title) as tell:
+            scene = self._scene(urls[self.devices[0].edge])
+            answers = attack_live(scene, lambda name: tell(f"{title}: {name}"))
+            document = {name: dataclasses.asdict(said) for name, said in answers.items()}
+            _write(self.out / _LIVE, json.dumps(document).encode())
+            self._settle()  # they leave news behind
+
     def _attack(self) -> list[AttackResult]:
         title = "Attacks, each on a copy, each judged by a public command"
         with self._step(title) as tell:
-            replayed = Said(**json.loads((self.out / "replay.json").read_bytes()))
+            scene = self._scene("")
+            answers = json.loads((self.out / _LIVE).read_bytes())
             return [
-                judge_replay(replayed),
-                *attacks_on_copies(self._scene(""), lambda name: tell(f"{title}: {name}")),
+                *judge_live(scene, {name: Said(**said) for name, said in answers.items()}),
+                *attack_afterwards(scene, lambda name: tell(f"{title}: {name}")),
             ]
 
     def _scene(self, url: str) -> Scene:
@@ -270,7 +313,7 @@ class Demo:
         with self._parts("demo") as parts:
             (record,) = [
                 record
-                for record, reading in recorded(parts, device.edge)
+                for record, reading in recorded(parts, device.edge, self.state.since)
                 if (reading.device, reading.nonce) == (device.name, "n000000")
             ]
         return Scene(
@@ -281,7 +324,7 @@ class Demo:
             record=(device.edge, record, content),
             device=device,
             url=url,
-            run=RUN,
+            run=self.run_name,
         )
 
     def _report(
@@ -289,8 +332,8 @@ class Demo:
     ) -> dict[str, Any]:
         parameters = self.state.parameters
         with self._parts("demo") as parts:
-            counts = count_chains(parts)
-            proofs = sample_proofs(parts, (self.out / "trust.json").read_bytes(), _SAMPLES)
+            counts = count_chains(parts, self.state.since)
+            proofs = sample_proofs(parts, (self.out / "trust.json").read_bytes(), _SAMPLES, self.state.since)
         summary: dict[str, Any] = {
             "edges": parameters.edges,
             "devices": parameters.devices,
@@ -330,7 +373,7 @@ class Demo:
         return summary
 
     def _find_run(self, parts: Parts) -> Run:
-        run: Run = evaluate_typed(parts.readers[self.deployment.plan.main.chain], GetRun(RUN))
+        run: Run = evaluate_typed(parts.readers[self.deployment.plan.main.chain], GetRun(self.run_name))
         return run
 
     def _parts(self, name: str) -> Parts:
@@ -362,6 +405,7 @@ class Demo:
     def _show(self, summary: dict[str, Any], plan: Plan) -> None:
         table = Table(title="What this run did", show_header=False)
         table.add_row("chains", ", ".join(chain.chain for chain in plan.chains))
+        table.add_row("ledger", _LEDGERS[plan.ledger])
         table.add_row("devices, records", f"{summary['devices']}, {summary['records']}")
         table.add_row("blocks", str(summary["blocks"]))
         anchors = summary["anchors"]
@@ -394,6 +438,17 @@ class Demo:
         command = command_line(["audit", "bundle", str(bundle), "--trust", str(self.out / "trust.json")])
         self.console.print(f"Check it by hand: {command}", soft_wrap=True)
         self.console.print(f"{summary['seconds']:.0f} s in all.")
+
+
+def _network(root: Path, edges: int) -> Deployment:
+    if not Deployment.exists(root):
+        raise DemoError(f"{root} holds no network; `make up` starts one")
+    deployment = Deployment(root)
+    if deployment.plan.ledger is not Backend.FABRIC:
+        raise DemoError(f"{root} holds a deployment on the embedded ledger, no network")
+    if len(deployment.plan.edges) != edges:
+        raise DemoError(f"the network in {root} has {len(deployment.plan.edges)} edges, not {edges}")
+    return deployment
 
 
 def _free_port() -> int:

@@ -6,8 +6,9 @@ import dataclasses
 import fcntl
 import json
 import os
+import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from protocol.errors import EncodingError
 __all__ = ["DemoParameters", "DemoState", "alone_in"]
 
 _FILE = "demo.json"
-_SCHEMA = "edgeproof/demo/v1"
+_SCHEMA = "edgeproof/demo/v2"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class DemoParameters:
     ledger: str
     modulus: str = "challenge"
     """``challenge``, ``ceremony`` (one is run first) or the path of a ceremony's modulus file."""
+    network: str = ""
+    """Folder of the Fabric network; empty on the embedded ledger, whose chains the demo makes itself."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class _Saved:
     finished: bool
     seconds_ms: int
     done: tuple[str, ...]
+    tag: str
+    since: dict[str, int]
 
 
 @contextmanager
@@ -96,7 +101,9 @@ class DemoState:
                 if entry.name != _FILE:
                     shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         out.mkdir(parents=True, exist_ok=True)
-        state = cls(out, _Saved(_SCHEMA, parameters, False, 0, ()), resumed=False)
+        # A network keeps what earlier demos did: names are told apart by the tag.
+        tag = secrets.token_hex(3) if parameters.network else ""
+        state = cls(out, _Saved(_SCHEMA, parameters, False, 0, (), tag, {}), resumed=False)
         state._write()
         return state
 
@@ -108,6 +115,21 @@ class DemoState:
     def seconds(self) -> float:
         """Time spent so far, over all calls."""
         return self._saved.seconds_ms / 1000
+
+    def name(self, base: str) -> str:
+        """A name that no other demo on the same network uses."""
+        return f"{base}-{self._saved.tag}" if self._saved.tag else base
+
+    @property
+    def since(self) -> Mapping[str, int]:
+        """Chain to the number of its first block that belongs to this demo; empty before ``begin``."""
+        return self._saved.since
+
+    def begin(self, heights: Mapping[str, int]) -> None:
+        """Note where the chains stand when the demo begins; later calls change nothing."""
+        if not self._saved.since:
+            self._saved = dataclasses.replace(self._saved, since=dict(heights))
+            self._write()
 
     def is_done(self, phase: str) -> bool:
         """Whether a phase was finished, now or in an earlier call."""
@@ -146,11 +168,9 @@ def _load(out: Path) -> _Saved | None:
         return None
     try:
         document = parse_json(raw)
-        if isinstance(document, dict) and isinstance(document.get("parameters"), dict):
-            document["parameters"].setdefault("modulus", "challenge")  # a demo made before there was a choice
+        if isinstance(document, dict) and document.get("schema") != _SCHEMA:
+            raise DemoError(f"{out / _FILE} is of another version; remove {out} to start anew")
         saved = from_json(_Saved, document)
     except EncodingError as error:
         raise DemoError(f"{out / _FILE} cannot be read ({error}); remove {out} to start anew") from error
-    if saved.schema != _SCHEMA:
-        raise DemoError(f"{out / _FILE} is of another version; remove {out} to start anew")
     return saved
