@@ -194,10 +194,9 @@ def _who_am_i(context: Context, message: WhoAmI) -> str:
 
 
 def _put_many(context: Context, message: PutMany) -> str:
-    for index in range(message.count):
-        key = f"{message.prefix}/{index}"
-        context.state.get(key)
-        context.state.put(key, b"v" * message.size)
+    keys = [f"{message.prefix}/{index}" for index in range(message.count)]
+    for key, found in zip(keys, context.state.get_many(keys), strict=True):
+        context.state.put(key, b"v" * (message.size + len(found or b"")))
     return str(message.count)
 
 
