@@ -41,21 +41,28 @@ from ledger.fabric.errors import (
     SubmitError,
 )
 
-__all__ = ["is_vague", "ledger_error"]
+__all__ = ["is_vague", "is_without_peers", "ledger_error"]
 
 _NO_CHANNEL: Final = ("failed to get config for channel", "channel does not exist", "not found: channel")
-_VAGUE: Final = ("No metadata was found for chaincode", "no peers available to evaluate")
+_NO_PEERS: Final = "no peers available to evaluate"
+_VAGUE: Final = ("No metadata was found for chaincode", _NO_PEERS)
+_NO_CREATOR: Final = ("creator org unknown", "creator is malformed")
 _CLOCK: Final = ("incorrect timestamp", "from current server time")
 
 
 def ledger_error(
-    error: GatewayError, *, was_accepted: bool = False, signature_fits: Callable[[], bool] = lambda: True
+    error: GatewayError,
+    *,
+    was_accepted: bool = False,
+    organisation_is_known: Callable[[], bool] = lambda: False,
+    signature_fits: Callable[[], bool] = lambda: True,
 ) -> LedgerError:
     """The ledger's error for a failure of the client; raise it ``from`` the cause.
 
     Args:
         error: the failure.
         was_accepted: whether the peer has accepted this identity before.
+        organisation_is_known: asks whether the channel knows the submitter's organisation.
         signature_fits: checks that the submitter's key and certificate belong together.
     """
     told = str(error)
@@ -80,6 +87,9 @@ def ledger_error(
         return EndorsementMismatch(told, transaction=name)
     if _says(error, _NO_CHANNEL) or getattr(error, "deliver_status", "") == "NOT_FOUND":
         return ChainNotFound(told, transaction=name)
+    if _says(error, _NO_CREATOR):
+        kind = IdentityRefused if organisation_is_known() else UnknownOrganisation
+        return kind(told, transaction=name)
     if (refused := _identity_error(error, was_accepted, signature_fits)) is not None:
         return refused
     if _says(error, _CLOCK):
@@ -100,12 +110,15 @@ def is_vague(error: GatewayError) -> bool:
     return _says(error, _VAGUE) or getattr(error, "deliver_status", "") == "FORBIDDEN"
 
 
+def is_without_peers(error: GatewayError) -> bool:
+    """Whether the peer knows no peer, on this channel, of the organisation that was asked for."""
+    return _says(error, (_NO_PEERS,))
+
+
 def _identity_error(
     error: GatewayError, was_accepted: bool, signature_fits: Callable[[], bool]
 ) -> LedgerError | None:
     told, name = str(error), error.transaction_id
-    if _says(error, ("creator org unknown", "creator is malformed")):
-        return UnknownOrganisation(told, transaction=name)
     if _says(error, ("identity expired", "identity is expired")):
         return IdentityExpired(told, transaction=name)
     forbidden = isinstance(error, EventsError) and error.deliver_status == "FORBIDDEN"

@@ -22,7 +22,7 @@ from ledger.fabric.gateway import Network
 from ledger.fabric.identities import Identity, no_hash
 from ledger.fabric.loops import LoopThread, loop_thread
 from ledger.fabric.submission import submit_until_committed
-from ledger.fabric_faults import is_vague, ledger_error
+from ledger.fabric_faults import is_vague, is_without_peers, ledger_error
 from ledger.fabric_follower import Follower
 from ledger.port import ChainInformation, Receipt, TransactionStatus
 from protocol.blocks import validation_codes
@@ -238,16 +238,33 @@ class FabricLedger:
 
     def _translated(self, opened: _Open, error: GatewayError) -> LedgerError:
         if is_vague(error):
-            # A question that any peer of the channel answers; what it fails with, if it does, is the reason.
-            try:
-                question = opened.network.get_contract(_SYSTEM).new_proposal("GetChainInfo", (self._channel,))
-                opened.loop.run(question.evaluate(CallOptions(timeout=_QUERY_SECONDS)))
-            except GatewayError as reason:
+            reason = self._ask(opened)
+            if reason is not None:
                 reason.transaction_id = error.transaction_id
                 error = reason
+
+        def organisation_is_known() -> bool:
+            found = self._ask(opened, self._submitter.msp_id)
+            return found is None or not is_without_peers(found)
+
         return ledger_error(
-            error, was_accepted=self._was_accepted, signature_fits=lambda: _key_fits(self._submitter)
+            error,
+            was_accepted=self._was_accepted,
+            organisation_is_known=organisation_is_known,
+            signature_fits=lambda: _key_fits(self._submitter),
         )
+
+    def _ask(self, opened: _Open, *organisations: str) -> GatewayError | None:
+        """How a question fails that any peer of the channel, or of an organisation, answers; None: not."""
+        contract = opened.network.get_contract(_SYSTEM)
+        question = contract.new_proposal(
+            "GetChainInfo", (self._channel,), endorsing_organizations=organisations
+        )
+        try:
+            opened.loop.run(question.evaluate(CallOptions(timeout=_QUERY_SECONDS)))
+        except GatewayError as error:
+            return error
+        return None
 
     def _opened(self) -> _Open:
         with self._lock:
