@@ -21,7 +21,7 @@ PROFILE: Final = "Channel"
 Document = dict[str, Any]
 
 _RAFT_OPTIONS: Final = {
-    "TickInterval": "200ms",
+    "TickInterval": "100ms",
     "ElectionTick": 10,
     "HeartbeatTick": 1,
     "MaxInflightBlocks": 5,
