@@ -66,7 +66,7 @@ MALFORMED = "access denied: channel [edge-a] creator org unknown, creator is mal
         (endorse("ProposalResponsePayloads do not match"), EndorsementMismatch),
         (
             endorse(
-                "rpc error: code = ResourceExhausted desc = trying to send message larger than max (2 vs. 1)"
+                "rpc error: code = ResourceExhausted desc = message larger than max (2 vs. 1)"
             ),
             MessageTooLarge,
         ),
@@ -102,7 +102,7 @@ MALFORMED = "access denied: channel [edge-a] creator org unknown, creator is mal
         (EventsError("ended", deliver_status="FORBIDDEN"), IdentityRefused),
         (endorse("request unauthorized due to incorrect timestamp"), ClockRefused),
         (
-            EvaluateError("failed to unpack transaction proposal", code=STATUS.INVALID_ARGUMENT),
+            EvaluateError("failed to unpack proposal", code=STATUS.INVALID_ARGUMENT),
             ProposalRefused,
         ),
         (EvaluateError("failed to connect to all addresses", code=STATUS.UNAVAILABLE), Unavailable),
