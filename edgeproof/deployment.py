@@ -260,7 +260,7 @@ class Deployment:
 
     def signer(self, msp_id: str, role: Role) -> Signer:
         """An organisation's identity of one role."""
-        return Signer.load(self.root / "identities" / msp_id / role.value)
+        return Signer.load(self.root / "identities" / msp_id / role.value, msp_id=msp_id)
 
     def public_key(self, msp_id: str, role: Role) -> bytes:
         """DER SubjectPublicKeyInfo of an identity whose private key may be on another host.

@@ -95,8 +95,13 @@ class Parts(AbstractContextManager["Parts"]):
         from ledger.fabric_ledger import FabricLedger
 
         self.deployment.plan.chain(chain)
+        client = self._network.client_tls(msp_id)
         return FabricLedger(
-            self._network.peer(chain, msp_id), chain, submitter=self.deployment.signer(msp_id, role)
+            self._network.peer(chain, msp_id),
+            chain,
+            submitter=self.deployment.signer(msp_id, role),
+            client_certificate=None if client is None else client.certificate_pem,
+            client_key=None if client is None else client.key_pem,
         )
 
     @cached_property

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from identity import IdentityError, TlsIdentity
 from network.endpoints import Endpoint
-from network.errors import NetworkError
+from network.errors import IdentityProblem, NetworkError
 from network.layout import Layout
 from network.topology import ChainSpec, Topology
 
@@ -58,6 +59,19 @@ class Network:
         if not found:
             raise NetworkError(f"{msp_id!r} has no peer on {chain}; {', '.join(spec.organisations)} have")
         return Endpoint.of(self.layout, found[0])
+
+    def client_tls(self, msp_id: str) -> TlsIdentity | None:
+        """What an organisation's clients must show; None where the topology asks no certificate of them.
+
+        Raises:
+            IdentityProblem: it is not there.
+        """
+        if not self.topology.client_tls:
+            return None
+        try:
+            return self.layout.client_tls(msp_id)
+        except IdentityError as error:
+            raise IdentityProblem(f"{msp_id}: no TLS certificate for its clients: {error}") from error
 
     def orderers(self, chain: str) -> tuple[Endpoint, ...]:
         """A chain's orderers.
