@@ -49,7 +49,6 @@ def up(
     """
     from edgeproof.ready import probe
     from edgeproof.settings import Settings
-    from edgeproof.setup import adopt_network
     from network import up as bring_up
 
     chosen = _topology(root, topology)
@@ -58,22 +57,39 @@ def up(
     progress = _progress()
     fabric_bin = Settings.from_environment().fabric_bin
     bring_up(root, chosen, probe, host=host or None, fabric_bin=fabric_bin, progress=progress)
-    if len(chosen.hosts) > 1:
-        progress("Once every host is up: `edgeproof network register`, on one that reaches all of them")
-    else:
-        progress("Registering organisations and chains")
-        adopt_network(root)
+    _adopt(root, chosen, progress)
     _print_table(_status(root, host))
     progress("Up. `edgeproof network status` shows this again, `edgeproof network down` ends it")
 
 
 @app.command()
-def register(root: RootOption = _ROOT) -> None:
-    """Tell every chain who the others are: for several hosts; `up` of a single one does it itself."""
-    from edgeproof.setup import adopt_network
+def add_edge(
+    name: Annotated[str, typer.Argument(help="Chain id of the new edge.")],
+    root: RootOption = _ROOT,
+    host: HostOption = "",
+) -> None:
+    """Add an edge like the last one to a running network; everything goes on meanwhile."""
+    from edgeproof.ready import probe
+    from edgeproof.settings import Settings
+    from network import add_edge as add
 
-    adopt_network(root)
-    typer.echo("Every chain knows the others.")
+    progress = _progress()
+    fabric_bin = Settings.from_environment().fabric_bin
+    added = add(root, name, probe, host=host or None, fabric_bin=fabric_bin, progress=progress)
+    _adopt(root, added.topology, progress)
+    progress(f"{name} is there; restart `edgeproof run` for its gateway and signers")
+
+
+@app.command()
+def upgrade(root: RootOption = _ROOT, host: HostOption = "") -> None:
+    """Replace the running contracts by those installed here now; the chains and their state go on."""
+    from edgeproof.ready import probe
+    from edgeproof.settings import Settings
+    from network import upgrade as replace
+
+    fabric_bin = Settings.from_environment().fabric_bin
+    replace(root, probe, host=host or None, fabric_bin=fabric_bin, progress=_progress())
+    _print_table(_status(root, host))
 
 
 @app.command()
@@ -239,8 +255,44 @@ def restore(
     from network.snapshots import restore as bring_back
 
     about = bring_back(file, root)
-    what = f"host {about['host']} of {about['name']}" if "host" in about else f"network {about['name']}"
-    typer.echo(f"{root}: {what} as of {about['created']}; `edgeproof network up --root {root}` starts it")
+    what, option = f"network {about['name']}", ""
+    if "host" in about:
+        what, option = f"host {about['host']} of {about['name']}", f" --host {about['host']}"
+    typer.echo(
+        f"{root}: {what} as of {about['created']}; `edgeproof network up --root {root}{option}` starts it"
+    )
+
+
+@app.command()
+def prepare(
+    topology: Annotated[str, typer.Option(help="A topology file with several hosts.")],
+    root: RootOption = _ROOT,
+    modulus: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="A ceremony's modulus.json for all chains."),
+    ] = None,
+) -> None:
+    """Make the identities of a network of several hosts; `export` then packs each host's part."""
+    from network.hosts import prepare as make
+
+    chosen = _topology(root, topology)
+    if modulus is not None:
+        _keep_modulus(root, chosen, modulus)
+    make(root, chosen)
+    typer.echo(f"{root}: {len(chosen.msp_ids)} organisations on {', '.join(chosen.hosts)}")
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="The archive to write; it holds the host's private keys.")],
+    host: Annotated[str, typer.Option(help="The host that it is for.")],
+    root: RootOption = _ROOT,
+) -> None:
+    """Pack what one host of the topology needs; `restore` unpacks it there, `up --host` starts it."""
+    from network.hosts import export_host
+
+    number = export_host(root, host, file)
+    typer.echo(f"{file}: {number} files for {host}; bring it there by a way that may carry private keys")
 
 
 render_app = typer.Typer(
@@ -302,6 +354,20 @@ def _topology(root: Path, chosen: str) -> Topology:
             f"{chosen}: no such file, and no topology that comes with edgeproof (default, dev)"
         )
     return Topology.load(named_topology(chosen))
+
+
+def _adopt(root: Path, topology: Topology, progress: Callable[[str], None]) -> None:
+    """Make a deployment of the network: from here on every other command takes the folder."""
+    from edgeproof.deployment import Deployment, Plan
+    from edgeproof.setup import adopt_network
+
+    if len(topology.hosts) > 1:
+        # Other hosts' chains may not be up yet, and their administrators' keys are not here: each host's
+        # own chains were told all they must know when they were probed.
+        Deployment.adopt(root, Plan.of_network(topology)).finish()
+    else:
+        progress("Registering organisations and chains")
+        adopt_network(root)
 
 
 def _keep_modulus(root: Path, topology: Topology, modulus: Path) -> None:

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from namespaces import Agent, Hosts, hosts
+
+from network import Topology, down
+from network.errors import TopologyError
+from network.hosts import export_host, prepare
+from network.snapshots import restore
+from network.status import status
+
+_ADDRESSES = {"cloud": "10.213.0.1", "edge-a": "10.213.0.2", "edge-b": "10.213.0.3"}
+_EDGE = """\
+  - chain: {edge}
+    host: {edge}
+    organisations: [{edge}-operator, {edge}-owner]
+    ordering: {{type: raft, orderers: {{{edge}-orderer: 1}}}}
+"""
+_SPREAD = f"""\
+schema: edgeproof/topology/v1
+name: spread
+hosts: {json.dumps(_ADDRESSES)}
+main:
+  host: cloud
+  organisations: [cloud-operator, cloud-auditor]
+  ordering: {{type: raft, orderers: {{main-orderer: 1}}}}
+edges:
+{_EDGE.format(edge="edge-a")}{_EDGE.format(edge="edge-b")}"""
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all identities, and beside it each host's part, restored."""
+    folder = tmp_path_factory.mktemp("spread")
+    (folder / "topology.yaml").write_text(_SPREAD)
+    prepare(folder / "all", Topology.load(folder / "topology.yaml"))
+    for host in _ADDRESSES:
+        export_host(folder / "all", host, folder / f"{host}.tar.gz")
+        about = restore(folder / f"{host}.tar.gz", folder / host)
+        assert (about["kind"], about["host"]) == ("host", host)
+    return folder
+
+
+def keys(root: Path) -> set[str]:
+    """Folders of private keys; the copies that Fabric's own folders hold are made anew by ``up``."""
+    found = {str(path.relative_to(root).parent) for path in root.rglob("key.pem")}
+    return {folder for folder in found if not folder.endswith("/keystore")}
+
+
+def test_a_host_gets_its_own_keys_and_what_others_issued_for_it(exported: Path) -> None:
+    everything = keys(exported / "all")
+    for host in _ADDRESSES:
+        foreign = {
+            key
+            for key in keys(exported / host)
+            if not key.startswith(
+                (f"identities/{host}-", f"nodes/{host}.", "identities/main-", "nodes/main.")
+            )
+        }
+        others = [name for name in _ADDRESSES if name != host]
+        shared = ("auditor", "client-tls", *(("relay", "aggregator") if host == "cloud" else ()))
+        assert foreign == {f"identities/{other}-operator/{role}" for other in others for role in shared}
+        assert keys(exported / host) <= everything
+        own = [key for key in keys(exported / host) if key not in foreign]
+        # None of another host's orderers, peers or authorities.
+        assert not any("main" in key for key in own) or host == "cloud"
+    assert keys(exported / "cloud") | keys(exported / "edge-a") | keys(exported / "edge-b") == everything
+
+
+def test_a_host_that_is_not_there_is_refused(exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(TopologyError, match="no host 'mars'; there are cloud, edge-a, edge-b"):
+        export_host(exported / "all", "mars", tmp_path / "mars")
+
+
+def wait_for(what: str, condition: Callable[[], bool], seconds: float = 120.0) -> float:
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds, f"{what}: not after {seconds} s"
+        time.sleep(0.2)
+    return time.monotonic() - started
+
+
+class Fleet:
+    """Every host up, with its anchor signers; the relay in the cloud."""
+
+    def __init__(self, made: Hosts, folder: Path) -> None:
+        self.hosts = made
+        self.folder = folder
+        self.agents = {host: Agent(made, host, folder / host) for host in _ADDRESSES}
+        self._services: list[subprocess.Popen[bytes]] = []
+
+    def edgeproof(self, host: str, *words: str) -> list[str]:
+        return self.hosts.inside(host, [sys.executable, "-m", "edgeproof", *words])
+
+    def up(self, host: str) -> None:
+        done = subprocess.run(
+            self.edgeproof(host, "network", "up", "--root", str(self.folder / host), "--host", host),
+            capture_output=True,
+            text=True,
+            timeout=400,
+            env=os.environ,
+        )
+        assert done.returncode == 0, done.stderr
+
+    def start(self) -> None:
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            list(pool.map(self.up, _ADDRESSES))
+        for host in _ADDRESSES:
+            chain = "main" if host == "cloud" else host
+            for organisation in Topology.load(self.folder / "topology.yaml").chain(chain).organisations:
+                self._serve(host, "signer", "--chain", chain, "--organisation", organisation)
+        self._serve("cloud", "relay")
+
+    def _serve(self, host: str, *words: str) -> None:
+        log = (self.folder / f"{host}-{words[0]}-{len(self._services)}.log").open("wb")
+        command = self.edgeproof(host, "serve", *words, "--deployment", str(self.folder / host))
+        self._services.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
+        log.close()
+
+    def stop(self) -> None:
+        for service in self._services:
+            service.terminate()
+        for service in self._services:
+            service.wait(30)
+        for agent in self.agents.values():
+            agent.close()
+        for host in _ADDRESSES:
+            down(self.folder / host)
+
+    def submit(self, host: str) -> None:
+        assert self.agents[host].ask("submit", "main" if host == "cloud" else host) == "submitted"
+
+    def main_holds(self, edge: str) -> int:
+        """Number of the edge's newest anchor on main."""
+        found = self.agents["cloud"].ask("heads", "main").get(edge, 0)
+        assert isinstance(found, int)
+        return found
+
+    def edge_holds(self, edge: str) -> int:
+        """Number of main's newest anchor on the edge."""
+        found = self.agents[edge].ask("heads", edge).get("main", 0)
+        assert isinstance(found, int)
+        return found
+
+
+@pytest.fixture(scope="module")
+def fleet(exported: Path) -> Iterator[Fleet]:
+    with hosts(_ADDRESSES) as made:
+        running = Fleet(made, exported)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()
+
+
+def interlocked(fleet: Fleet, edge: str, seconds: float = 120.0) -> float:
+    """Submit on an edge; how long until main holds a newer anchor of it."""
+    before = fleet.main_holds(edge)
+    fleet.submit(edge)
+    return wait_for(f"an anchor of {edge} on main", lambda: fleet.main_holds(edge) > before, seconds)
+
+
+class TestHosts:
+    """Real hosts, as far as a kernel makes them: a namespace each."""
+
+    pytestmark = (pytest.mark.fabric, pytest.mark.faults, pytest.mark.slow)
+
+    def test_each_host_runs_its_part(self, fleet: Fleet) -> None:
+        for host in _ADDRESSES:
+            found = status(fleet.folder / host)
+            assert {process.host for process in found} == {host}
+            assert all(process.healthy for process in found)
+            addresses = {process.address.partition(":")[0] for process in found if process.address}
+            assert addresses == {_ADDRESSES[host]}
+        for edge in ("edge-a", "edge-b"):
+            interlocked(fleet, edge)
+            wait_for(f"an anchor of main on {edge}", lambda edge=edge: fleet.edge_holds(edge) > 0)
+
+    def test_a_cut_edge_goes_on_alone_the_others_too_and_it_catches_up(self, fleet: Fleet) -> None:
+        before = fleet.main_holds("edge-a")
+        fleet.hosts.link("edge-a", up=False)
+        started = time.monotonic()
+        fleet.submit("edge-a")
+        fleet.submit("cloud")
+        # The relay's other chains are not held up.
+        others = interlocked(fleet, "edge-b")
+        fleet.submit("edge-a")
+        time.sleep(max(0.0, 5.0 - (time.monotonic() - started)))
+        assert fleet.main_holds("edge-a") == before
+        held = fleet.edge_holds("edge-a")
+        fleet.hosts.link("edge-a")
+        caught_up = wait_for("edge-a's anchor on main", lambda: fleet.main_holds("edge-a") > before)
+        wait_for("main's anchor on edge-a", lambda: fleet.edge_holds("edge-a") > held)
+        print(f"edge-b's anchor meanwhile {others:.1f} s; edge-a's after healing {caught_up:.1f} s")
+
+    def test_delay_and_loss_slow_the_anchors_and_lose_none(self, fleet: Fleet) -> None:
+        # 120 ms there and back, one frame of fifty lost each way.
+        fleet.hosts.link("edge-a", delay_s=0.06, loss=0.02)
+        try:
+            taken = [interlocked(fleet, "edge-a") for _ in range(3)]
+        finally:
+            fleet.hosts.link("edge-a")
+        print(f"anchors over 120 ms and 2 % loss: {', '.join(f'{seconds:.1f} s' for seconds in taken)}")
