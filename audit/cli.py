@@ -13,6 +13,7 @@ from typing import Annotated, Final
 
 import typer
 
+from audit.absent import add_absence
 from audit.errors import Check, ExitCode, Unusable
 from audit.exports import add_exports
 from audit.options import (
@@ -59,6 +60,7 @@ def make_apps(opener: Opener) -> tuple[typer.Typer, typer.Typer]:
     _add_bundle(audit)
     _add_subjects(audit, opener)
     _add_anchors(audit, opener)
+    add_absence(audit, opener)
     _add_chain(audit)
     _add_recompute(audit, opener)
     bundle = _app("Self-contained proof bundles.")

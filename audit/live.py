@@ -33,7 +33,7 @@ from identity.signatures import verify_ecdsa
 from ledger.errors import ContractRefused, CorruptLedger, LedgerError
 from ledger.lookups import ACCEPTED
 from ledger.port import Ledger, evaluate_typed
-from ledger.proof_errors import ChainDiverged, NotIndexed, Pending
+from ledger.proof_errors import ChainDiverged, NotAbsent, NotIndexed, Pending
 from protocol.anchors import AnchorSignature, AnchorStatement, Roster, SignedStatement
 from protocol.bundle import Bundle
 from protocol.commitments import parse_manifest, recipe_digest, step_commitment
@@ -59,6 +59,8 @@ def translated() -> Iterator[None]:
         yield
     except KeyStoreError as error:
         raise Unusable(Check.USAGE, str(error)) from error
+    except NotAbsent as error:
+        raise Invalid(Check.SUBJECT, f"not absent: {error}") from error
     except Pending as error:
         raise Unverifiable(Check.PENDING, str(error)) from error
     except NotIndexed as error:

@@ -7,6 +7,7 @@
     ├── NotIndexed           no such element, transaction or anchor in what was read
     ├── ChainDiverged        not the chain that was read, or that others hold anchors of
     ├── IndexDamaged         the index's own file: delete it and it is rebuilt
+    ├── NotAbsent            what is to be shown absent is there
     └── IncompleteEvidence   the chain holds it, but what a proof of it needs cannot be had
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from ledger.errors import LedgerError
 
-__all__ = ["ChainDiverged", "IncompleteEvidence", "IndexDamaged", "NotIndexed", "Pending"]
+__all__ = ["ChainDiverged", "IncompleteEvidence", "IndexDamaged", "NotAbsent", "NotIndexed", "Pending"]
 
 
 class Pending(LedgerError):
@@ -33,6 +34,10 @@ class ChainDiverged(LedgerError):
 
 class IndexDamaged(LedgerError):
     """The index's own file cannot be used; it is a cache and may be deleted."""
+
+
+class NotAbsent(LedgerError):
+    """What is to be shown absent is in the range; says where."""
 
 
 class IncompleteEvidence(LedgerError):

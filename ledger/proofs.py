@@ -22,6 +22,7 @@ from chaincode.api import (
     SubmitStep,
 )
 from chaincode.payloads import decode_result
+from ledger.absence import make_absence
 from ledger.gathering import Chains, Gathering
 from ledger.index import ChainIndex
 from ledger.lookups import ACCEPTED, ANCHOR
@@ -29,6 +30,7 @@ from ledger.port import Ledger
 from ledger.proof_errors import ChainDiverged, IncompleteEvidence, IndexDamaged, NotIndexed, Pending
 from ledger.record_evidence import add_records, place
 from ledger.witnesses import Progress
+from protocol.absence import AbsenceProof
 from protocol.bundle import Bundle, ProvenElement
 from protocol.commitments import parse_manifest
 from protocol.encodings import sha256
@@ -116,6 +118,15 @@ class Prover:
         index = self._chains().index(chain)
         index.sync()
         return index.membership(number)
+
+    def absence(self, kind: str, chain: str, subject: str, first: int, last: int) -> AbsenceProof:
+        """A proof that a subject is in no range from one anchor to another; see ``ledger.absence``.
+
+        Raises:
+            NotAbsent: it is there.
+            NotIndexed, Pending: as ``make_absence``.
+        """
+        return make_absence(self._chains(), kind, chain, subject, first, last)
 
     def prepare_witnesses(
         self,
