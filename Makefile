@@ -70,6 +70,9 @@ test-faults: $(VENV)/.installed ## Kill every process at many points and check t
 bench: $(VENV)/.installed ## Measure on the embedded ledger: build/bench/*.json and docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
+bench-fabric: $(VENV)/.installed ## Measure on fresh networks of real Fabric: build/bench/fabric.json and docs/benchmarks-fabric.md
+	$(BIN)/python -m benchmarks.fabric
+
 PEERS ?=
 bench-accumulator: $(VENV)/.installed ## Measure and count the accumulator (PEERS="--peer NAME=COMMAND" adds others): docs/benchmarks-accumulator.md
 	$(BIN)/python -m benchmarks.accumulator $(PEERS)

@@ -25,7 +25,14 @@ from ledger.port import Ledger
 from network.supervisor import Supervisor
 from protocol.elements import views
 
-__all__ = ["LoadRun", "RunningGateway", "processor_seconds", "recording_transactions", "running_gateway"]
+__all__ = [
+    "LoadRun",
+    "RunningGateway",
+    "free_port",
+    "processor_seconds",
+    "recording_transactions",
+    "running_gateway",
+]
 
 _START_S = 60.0
 
@@ -95,7 +102,7 @@ def running_gateway(
     Raises:
         MeasurementFailed: it does not come up, or died meanwhile.
     """
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     ports = {plan.chain: port for plan in deployment.plan.edges}
     name = f"gateway-{edge}"
@@ -140,7 +147,8 @@ def _await(url: str, supervisor: Supervisor) -> None:
     raise MeasurementFailed("the gateway does not come up")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+from benchmarks.markdown import failed, measured, ms, seconds, share, size, table
 
 __all__ = ["render"]
 
@@ -32,60 +34,8 @@ def render(results: Results) -> str:
     lines = [_HEAD]
     for name, section in parts:
         if name in results:
-            lines.extend([*section(results[name]), _measured(results[name]), ""])
+            lines.extend([*section(results[name]), measured(results[name]), ""])
     return "\n".join(lines)
-
-
-def _measured(result: Mapping[str, Any]) -> str:
-    machine, scale = result["machine"], result["scale"]
-    load = machine["load_average"]
-    busy = (
-        f"**The machine was busy with other work (load {load} at the start): a quiet one is faster.**"
-        if load > machine["cores"] / 2
-        else f"Load at the start: {load}."
-    )
-    small = " **Tiny sizes, only to see that it runs.**" if scale["name"] != "full" else ""
-    packages = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
-    return (
-        f"<sub>{machine['date']}; {machine['cores']} cores ({machine['processor']}), "
-        f"{machine['memory_gib']} GiB, {machine['system']}; Python {machine['python']}, {machine['gmp']}, "
-        f"SQLite {machine['sqlite']}, OpenSSL {machine['openssl']}, {packages}. "
-        f"Medians of {scale['repeats']} runs. {busy}{small}</sub>"
-    )
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A Markdown table; the first column to the left, the others to the right."""
-    return [
-        "",
-        "| " + " | ".join(heads) + " |",
-        "|---|" + "---:|" * (len(heads) - 1),
-        *("| " + " | ".join(row) + " |" for row in rows),
-        "",
-    ]
-
-
-def _size(count: int) -> str:
-    return f"{count} B" if count < 1024 else f"{count // 1024} KiB"
-
-
-def _ms(value: float) -> str:
-    if value < 0.001:
-        return "< 0.001"
-    return f"{value:.3f}" if value < 1 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
-
-
-def _s(value: float) -> str:
-    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
-
-
-def _share(value: float) -> str:
-    return f"{value * 100:.0f} %"
-
-
-def _failed(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    failed = sum(row["failed"] for row in rows)
-    return [f"**{failed} transactions failed.**", ""] if failed else []
 
 
 def _table1(result: Mapping[str, Any]) -> Iterable[str]:
@@ -97,7 +47,7 @@ def _table1(result: Mapping[str, Any]) -> Iterable[str]:
         "organisations endorse. The paper ran Fabric on eight virtual processors; here clients, endorsers, "
         "orderer and the SQLite file (every block forced to disk) share one Python process."
     )
-    yield from _table(
+    yield from table(
         [
             "closed loop",
             "tx/s",
@@ -112,9 +62,9 @@ def _table1(result: Mapping[str, Any]) -> Iterable[str]:
         ],
         (
             [
-                _size(row["bytes"]),
+                size(row["bytes"]),
                 f"{row['tx_per_s']:.0f}",
-                *(_s(row[f"{name}_s"]) for name in ("avg", "p50", "p95", "p99", "max")),
+                *(seconds(row[f"{name}_s"]) for name in ("avg", "p50", "p95", "p99", "max")),
                 *(
                     [f"{one['tx_per_s']:.0f}", f"{one['avg_s']:.2f}", f"{one['max_s']:.2f}"]
                     if (one := paper.get(row["bytes"]))
@@ -128,7 +78,7 @@ def _table1(result: Mapping[str, Any]) -> Iterable[str]:
         "Open loop: transactions come at a fixed rate, whatever the answers; waiting for a free one of 64 "
         "threads counts."
     )
-    yield from _table(
+    yield from table(
         [
             "open loop",
             "of the closed loop's rate",
@@ -142,16 +92,16 @@ def _table1(result: Mapping[str, Any]) -> Iterable[str]:
         ],
         (
             [
-                _size(row["bytes"]),
-                _share(row["share"]),
+                size(row["bytes"]),
+                share(row["share"]),
                 f"{row['offered_per_s']:.0f}",
                 f"{row['tx_per_s']:.0f}",
-                *(_s(row[f"{name}_s"]) for name in ("avg", "p50", "p95", "p99", "max")),
+                *(seconds(row[f"{name}_s"]) for name in ("avg", "p50", "p95", "p99", "max")),
             ]
             for row in result["open"]
         ),
     )
-    yield from _failed([*result["closed"], *result["open"]])
+    yield from failed([*result["closed"], *result["open"]])
 
 
 def _accumulator_cost(result: Mapping[str, Any]) -> Iterable[str]:
@@ -164,7 +114,7 @@ def _accumulator_cost(result: Mapping[str, Any]) -> Iterable[str]:
         "append-only proof is made once an anchor by the relay and checked once by each endorser of the "
         "other chain: it is not in the total."
     )
-    yield from _table(
+    yield from table(
         [
             "transactions an anchor",
             "element, tree",
@@ -179,11 +129,11 @@ def _accumulator_cost(result: Mapping[str, Any]) -> Iterable[str]:
         (
             [
                 str(row["range"]),
-                *(_ms(row[part]) for part in parts),
-                f"**{_ms(row['total'])}**",
+                *(ms(row[part]) for part in parts),
+                f"**{ms(row['total'])}**",
                 f"{result['paper_ms']:.0f}",
-                _ms(row["append_only_prove"]),
-                _ms(row["append_only_verify"]),
+                ms(row["append_only_prove"]),
+                ms(row["append_only_verify"]),
             ]
             for row in result["rows"]
         ),
@@ -208,7 +158,7 @@ def _rest(result: Mapping[str, Any]) -> Iterable[str]:
         "ledger they all endorse inside the gateway's process, so its rate pays for every one of them; on "
         "Fabric each peer pays for its own."
     )
-    yield from _table(
+    yield from table(
         [
             "load",
             "connections",
@@ -230,7 +180,7 @@ def _rest(result: Mapping[str, Any]) -> Iterable[str]:
             ),
         ],
     )
-    yield from _table(
+    yield from table(
         ["", "measured", "wanted"],
         [
             [
@@ -243,14 +193,14 @@ def _rest(result: Mapping[str, Any]) -> Iterable[str]:
                 f"{max(row['readings_per_s'] for row in result['batches']):.0f}",
                 "3,000 (on Fabric)",
             ],
-            [f"one post on an idle gateway, median of {idle['posts']}", f"{_ms(idle['median_ms'])} ms", ""],
-            ["the same, p95", f"{_ms(idle['p95_ms'])} ms", "100 ms"],
+            [f"one post on an idle gateway, median of {idle['posts']}", f"{ms(idle['median_ms'])} ms", ""],
+            ["the same, p95", f"{ms(idle['p95_ms'])} ms", "100 ms"],
             [
                 f"transactions for {burst['posts']} posts at once, median (most)",
                 f"{burst['transactions']:.0f} ({burst['transactions_max']})",
                 "20",
             ],
-            ["the last of them answered after", f"{_ms(burst['last_answer_ms'])} ms", ""],
+            ["the last of them answered after", f"{ms(burst['last_answer_ms'])} ms", ""],
             [
                 f"readings a transaction under {result['connections']} connections",
                 f"{result['single_readings_per_transaction']:.0f}",
@@ -266,10 +216,10 @@ def _load_row(name: str, connections: int, row: Mapping[str, Any], readings: flo
         str(connections),
         f"{row['tx_per_s']:.0f}" if row["tx_per_s"] >= 10 else f"{row['tx_per_s']:.1f}",
         "" if readings is None else f"{readings:.0f}",
-        *(_ms(row[f"{part}_s"] * 1000) for part in ("p50", "p95", "p99")),
-        _ms(row["gateway_cpu_ms_each"]),
-        _share(row["gateway_cpu_share"]),
-        _share(row["client_cpu_share"]),
+        *(ms(row[f"{part}_s"] * 1000) for part in ("p50", "p95", "p99")),
+        ms(row["gateway_cpu_ms_each"]),
+        share(row["gateway_cpu_share"]),
+        share(row["client_cpu_share"]),
     ]
 
 
@@ -283,14 +233,14 @@ def _proofs(result: Mapping[str, Any]) -> Iterable[str]:
         "Warm: the same question again. Verified first: the first verification of a process, which reads the "
         "trust root too; again: with what that left in memory."
     )
-    yield from _table(
+    yield from table(
         ["bundle", "bytes", "prove cold, ms", "prove warm, ms", "verify first, ms", "verify again, ms"],
         (
             [
                 row["profile"],
                 f"{row['bytes']:.0f}",
                 *(
-                    _ms(row[f"{name}_ms"])
+                    ms(row[f"{name}_ms"])
                     for name in ("prove_cold", "prove_warm", "verify_first", "verify_again")
                 ),
             ]
@@ -301,14 +251,14 @@ def _proofs(result: Mapping[str, Any]) -> Iterable[str]:
         "The cost of a proof against the length of the chain (compact; the record is in the newest anchor's "
         "range):"
     )
-    yield from _table(
+    yield from table(
         ["elements of the chain", "elements of the anchor's range", "prove cold, ms", "prove warm, ms"],
         (
             [
                 str(row["elements"]),
                 str(row["anchor_range"]),
-                _ms(row["prove_cold_ms"]),
-                _ms(row["prove_warm_ms"]),
+                ms(row["prove_cold_ms"]),
+                ms(row["prove_warm_ms"]),
             ]
             for row in lengths
         ),
@@ -321,13 +271,13 @@ def _proofs(result: Mapping[str, Any]) -> Iterable[str]:
     yield ""
     yield (
         f"Verifying {many['count']} memberships in one anchor of {many['anchor_range']} elements (all their "
-        f"witnesses took {_ms(many['all_witnesses_cold_ms'])} ms to make, their aggregate "
-        f"{_ms(many['aggregate_make_ms'])} ms):"
+        f"witnesses took {ms(many['all_witnesses_cold_ms'])} ms to make, their aggregate "
+        f"{ms(many['aggregate_make_ms'])} ms):"
     )
-    yield from _table(
+    yield from table(
         ["way", "ms", "of one by one", "bytes of witnesses"],
         (
-            [name, _ms(many[key]), f"{many[key] / many['one_by_one_ms']:.2f}", size]
+            [name, ms(many[key]), f"{many[key] / many['one_by_one_ms']:.2f}", size]
             for name, key, size in (
                 ("one by one", "one_by_one_ms", str(many["count"] * many["witness_bytes"])),
                 ("batch, random exponents", "batch_ms", str(many["count"] * many["witness_bytes"])),

@@ -54,9 +54,7 @@ def measure_in_flight(ledger: Ledger, scale: Scale, say: Say) -> list[dict[str, 
     return [{"in_flight": count, **median_row(of_count)} for count, of_count in runs.items()]
 
 
-def measure_open(
-    ledger: Ledger, closed: Mapping[int, float], scale: Scale, say: Say
-) -> list[dict[str, Any]]:
+def measure_open(ledger: Ledger, closed: Mapping[int, float], scale: Scale, say: Say) -> list[dict[str, Any]]:
     """Arrivals at shares of the closed loop's throughput, whatever the answers.
 
     Args:

@@ -16,6 +16,7 @@ from benchmarks.fabric.contract import Put
 from benchmarks.scale import Say
 from edgeproof.ready import probe
 from edgeproof.settings import Settings
+from edgeproof.setup import adopt_network
 from identity import Role, Signer
 from ledger.errors import LedgerError
 from ledger.fabric_ledger import FabricLedger
@@ -115,7 +116,9 @@ def _fresh(folder: Path, topology: Topology, say: Say) -> Iterator[Network]:
     shutil.rmtree(folder, ignore_errors=True)
     bin_folder = Settings.from_environment().fabric_bin
     try:
-        yield up(folder, topology, probe, fabric_bin=bin_folder, progress=say)
+        network = up(folder, topology, probe, fabric_bin=bin_folder, progress=say)
+        adopt_network(folder)
+        yield network
     finally:
         down(folder)
 

@@ -1,0 +1,183 @@
+"""``python -m benchmarks.fabric``: measure on real Fabric, write build/bench/fabric.json, render the page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accumulator_cost import measure_accumulator_cost
+from benchmarks.errors import MeasurementFailed
+from benchmarks.fabric.contract import Put
+from benchmarks.fabric.load import measure_closed, measure_in_flight, measure_open
+from benchmarks.fabric.network import (
+    CHAINCODE,
+    PAPER_EDGE,
+    TUNED_EDGE,
+    BenchNetwork,
+    bench_network,
+    default_network,
+)
+from benchmarks.fabric.node import NodeClient, measure_node_ratio
+from benchmarks.fabric.render import render
+from benchmarks.fabric.whole import measure_bring_up, measure_relay
+from benchmarks.machine import machine_facts
+from benchmarks.readings import measure_readings
+from benchmarks.rest import measure_gateway
+from benchmarks.scale import FULL, QUICK, Say, Scale
+from benchmarks.table1 import PAPER
+from edgeproof.deployment import Deployment
+from network.errors import NetworkError
+
+__all__ = ["main"]
+
+_PARTS = ("table1", "paper", "flight", "node", "rest", "readings", "accumulator", "whole", "bring_up")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is asked for.
+
+    Returns:
+        0; 1 when something that was to be measured failed.
+    """
+    asked = _parser().parse_args(arguments)
+    scale = QUICK if asked.quick else FULL
+    if asked.repeats is not None:
+        scale = scale.repeated(asked.repeats)
+    parts = set(asked.only or _PARTS)
+    path = asked.out / "fabric.json"
+    asked.out.mkdir(parents=True, exist_ok=True)
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    failed = False
+    started = time.perf_counter()
+
+    def say(line: str) -> None:
+        print(f"[{time.perf_counter() - started:6.1f} s] {line}", flush=True)
+
+    def keep(part: dict[str, Any]) -> None:
+        # After every part: an hour's figures are not lost with the last one.
+        found.update(part)
+        path.write_text(json.dumps(found, indent=1) + "\n")
+
+    if not asked.render:
+        machine = machine_facts()
+        say(f"load average {machine['load_average']} on {machine['cores']} cores")
+        keep({"name": "fabric", "machine": machine, "scale": asdict(scale)})
+        for measure in (_on_small_edges, _on_the_default):
+            try:
+                measure(parts, asked.out / "fabric", scale, say, keep)
+            except (MeasurementFailed, NetworkError) as error:
+                print(f"failed: {error}", file=sys.stderr, flush=True)
+                failed = True
+    # Tiny sizes show that the measurements run; their figures are not for the page.
+    if not asked.quick or asked.docs != _parser().get_default("docs"):
+        asked.docs.write_text(render(found))
+        print(f"{asked.docs} is written")
+    return int(failed)
+
+
+Keep = Callable[[dict[str, Any]], None]
+
+
+def _on_small_edges(parts: set[str], folder: Path, scale: Scale, say: Say, keep: Keep) -> None:
+    """Whatever loads one edge: two organisations, one Raft orderer."""
+    if not parts - {"whole", "bring_up"}:
+        return
+    with bench_network(folder / "edges", say) as bench, ExitStack() as stack:
+        ledger = bench.ledger(TUNED_EDGE)
+        if "table1" in parts:
+            rows = measure_closed(ledger, "200 ms or 10", scale, say)
+            closed = {row["bytes"]: row["tx_per_s"] for row in rows}
+            keep({"table1": rows, "paper": [{"bytes": size, **row} for size, row in PAPER.items()]})
+            keep({"open": measure_open(ledger, closed, scale, say)})
+        if "paper" in parts:
+            keep({"table1_paper": measure_closed(bench.ledger(PAPER_EDGE), "2 s or 10", scale, say)})
+        if "flight" in parts:
+            keep({"in_flight": measure_in_flight(ledger, scale, say)})
+        if "node" in parts and NodeClient.is_possible():
+            node = stack.enter_context(NodeClient(folder / "node", _node_setting(bench, folder)))
+            answer = measure_node_ratio(ledger, node, scale, say)
+            keep({"node_ratio": answer["ratio"], "node": answer})
+        elif "node" in parts:
+            say("there is no Node here: its client is not compared")
+            keep({"node_ratio": None, "node": None})
+        deployment = Deployment(bench.network.root)
+        if "readings" in parts:
+            keep({"readings": (answer := _readings(deployment, scale, say))})
+            keep({"readings_per_s": answer["readings_per_s"]})
+        if "rest" in parts:
+            keep({"rest": measure_gateway(deployment, folder, scale, say)})
+        if "accumulator" in parts:
+            keep({"accumulator": measure_accumulator_cost(scale, say)})
+
+
+def _on_the_default(parts: set[str], folder: Path, scale: Scale, say: Say, keep: Keep) -> None:
+    """Whatever is about the whole system."""
+    if "whole" in parts:
+        with default_network(folder / "default", say) as network:
+            keep({"relay": measure_relay(Deployment(network.root), scale, say)})
+    if "bring_up" in parts:
+        keep({"bring_up": measure_bring_up(folder / "default", scale, say)})
+
+
+def _readings(deployment: Deployment, scale: Scale, say: Say) -> dict[str, Any]:
+    batch = max(scale.batch_sizes)
+    say(f"readings in batches of {batch}")
+    answer = measure_readings(
+        deployment,
+        TUNED_EDGE,
+        batch=batch,
+        connections=scale.batch_connections,
+        readings=max(scale.batch_readings, batch * scale.batch_connections),
+        repeats=scale.repeats,
+    )
+    say(f"{answer['readings_per_s']:.0f} readings/s")
+    return answer
+
+
+def _node_setting(bench: BenchNetwork, folder: Path) -> dict[str, str]:
+    network = bench.network
+    msp_id = network.chain(TUNED_EDGE).operator
+    endpoint = network.peer(TUNED_EDGE, msp_id)
+    roots = folder / "tls-roots.pem"
+    roots.write_bytes(endpoint.tls_roots)
+    home = bench.client(TUNED_EDGE).absolute()
+    return {
+        "address": endpoint.address,
+        "tls_roots": str(roots.absolute()),
+        "server_name": endpoint.server_name,
+        "msp_id": msp_id,
+        "certificate": str(home / "cert.pem"),
+        "key": str(home / "key.pem"),
+        "channel": TUNED_EDGE,
+        "chaincode": CHAINCODE,
+        "function": Put.FUNCTION,
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fabric", description=__doc__)
+    parser.add_argument("--repeats", type=_positive, help=f"runs a figure (default {FULL.repeats})")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs")
+    parser.add_argument("--only", action="append", choices=_PARTS, help="may be repeated")
+    parser.add_argument("--render", action="store_true", help="measure nothing, write the page again")
+    parser.add_argument("--out", type=Path, default=Path("build/bench"), help="folder of fabric.json")
+    parser.add_argument("--docs", type=Path, default=Path("docs/benchmarks-fabric.md"), help="the page")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())
