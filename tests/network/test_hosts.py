@@ -170,10 +170,11 @@ def interlocked(fleet: Fleet, edge: str, seconds: float = 120.0) -> float:
     return wait_for(f"an anchor of {edge} on main", lambda: fleet.main_holds(edge) > before, seconds)
 
 
+@pytest.mark.fabric
+@pytest.mark.faults
+@pytest.mark.slow
 class TestHosts:
     """Real hosts, as far as a kernel makes them: a namespace each."""
-
-    pytestmark = (pytest.mark.fabric, pytest.mark.faults, pytest.mark.slow)
 
     def test_each_host_runs_its_part(self, fleet: Fleet) -> None:
         for host in _ADDRESSES:

@@ -1,0 +1,221 @@
+"""``edgeproof network …``: what is done to a network now and then: change, keep, spread, render it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeproof.commands.network_common import (
+    ROOT,
+    HostOption,
+    ModulusOption,
+    RootOption,
+    adopt,
+    choose_topology,
+    keep_modulus,
+    look,
+    print_table,
+    progress_lines,
+)
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def add_edge(
+    name: Annotated[str, typer.Argument(help="Chain id of the new edge.")],
+    root: RootOption = ROOT,
+    host: HostOption = "",
+) -> None:
+    """Add an edge like the last one to a running network; everything goes on meanwhile."""
+    from edgeproof.ready import probe
+    from edgeproof.settings import Settings
+    from network import add_edge as add
+
+    progress = progress_lines()
+    fabric_bin = Settings.from_environment().fabric_bin
+    added = add(root, name, probe, host=host or None, fabric_bin=fabric_bin, progress=progress)
+    adopt(root, added.topology, progress)
+    progress(f"{name} is there; restart `edgeproof run` for its gateway and signers")
+
+
+@app.command()
+def upgrade(root: RootOption = ROOT, host: HostOption = "") -> None:
+    """Replace the running contracts by those installed here now; the chains and their state go on."""
+    from edgeproof.ready import probe
+    from edgeproof.settings import Settings
+    from network import upgrade as replace
+
+    fabric_bin = Settings.from_environment().fabric_bin
+    replace(root, probe, host=host or None, fabric_bin=fabric_bin, progress=progress_lines())
+    print_table(look(root, host))
+
+
+@app.command()
+def batch(
+    chain: Annotated[str, typer.Argument(help="Chain id.")],
+    timeout: Annotated[str, typer.Option(help="How long orderers wait for more, for instance 200ms.")],
+    messages: Annotated[int, typer.Option(min=1, help="How many transactions fill a block.")],
+    root: RootOption = ROOT,
+) -> None:
+    """Change when a running chain's orderers cut a block; all its organisations' administrators sign."""
+    import dataclasses
+
+    from network import Network
+    from network.config_update import change_batch
+    from network.updates import update_channel
+
+    network = Network(root)
+    wanted = dataclasses.replace(network.chain(chain).batch, timeout=timeout, messages=messages)
+    changed = update_channel(network, chain, change_batch(wanted))
+    typer.echo(f"{chain}: a block after {timeout} or {messages} transactions, from block {changed.number} on")
+
+
+@app.command()
+def identities(
+    root: RootOption = ROOT,
+    days: Annotated[int, typer.Option(min=0, help="Only those that expire within so many days; 0: all.")] = 0,
+) -> None:
+    """List certificates, the first to expire first, with the days left. Exit 1 if one has expired."""
+    from network.renewal import identities as known
+
+    found = [status for status in known(root) if not days or status.days_left() < days]
+    for status in found:
+        left = status.days_left()
+        said = f"{left:5d} days" if left >= 0 else "   EXPIRED"
+        typer.echo(f"{said}  {status.valid_until:%Y-%m-%d}  {status.issuer:9}  {status.name}")
+    raise typer.Exit(1 if any(status.days_left() < 0 for status in found) else 0)
+
+
+@app.command()
+def renew(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="As `identities` lists them; none: what expires soon.")
+    ] = None,
+    root: RootOption = ROOT,
+    host: HostOption = "",
+    new_keys: Annotated[bool, typer.Option("--new-keys", help="New keys too; not for orderers.")] = False,
+    within: Annotated[int, typer.Option(min=0, help="Without names: what expires within so many days.")] = 30,
+) -> None:
+    """Certify identities again, and restart the processes that use them, one after the other."""
+    from network.renewal import renew as certify
+
+    soon = timedelta(days=within)
+    done = certify(
+        root, names or [], new_keys=new_keys, within=soon, host=host or None, progress=progress_lines()
+    )
+    for status in done:
+        typer.echo(f"{status.name}: until {status.valid_until:%Y-%m-%d}")
+    if not done:
+        typer.echo(f"Nothing expires within {within} days.")
+
+
+@app.command()
+def snapshot(
+    file: Annotated[Path, typer.Argument(help="The archive to write; it holds every private key.")],
+    root: RootOption = ROOT,
+    pause: Annotated[bool, typer.Option("--pause", help="End the network's processes meanwhile.")] = False,
+) -> None:
+    """Keep a whole network in one file: ledgers, identities with their keys, stores, state."""
+    from network.snapshots import snapshot as keep
+
+    number = keep(root, file, pause=pause, progress=progress_lines())
+    typer.echo(
+        f"{file}: {number} files, {file.stat().st_size / 2**20:.1f} MiB; keep it where the keys may be"
+    )
+
+
+@app.command()
+def restore(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="What `snapshot` or `export` wrote.")
+    ],
+    root: RootOption = ROOT,
+) -> None:
+    """Make a network's folder from a snapshot, or a host's from an export; `up` starts it."""
+    from network.snapshots import restore as bring_back
+
+    about = bring_back(file, root)
+    what, option = f"network {about['name']}", ""
+    if "host" in about:
+        what, option = f"host {about['host']} of {about['name']}", f" --host {about['host']}"
+    typer.echo(
+        f"{root}: {what} as of {about['created']}; `edgeproof network up --root {root}{option}` starts it"
+    )
+
+
+@app.command()
+def prepare(
+    topology: Annotated[str, typer.Option(help="A topology file with several hosts.")],
+    root: RootOption = ROOT,
+    modulus: ModulusOption = None,
+) -> None:
+    """Make the identities of a network of several hosts; `export` then packs each host's part."""
+    from network.hosts import prepare as make
+
+    chosen = choose_topology(root, topology)
+    if modulus is not None:
+        keep_modulus(root, chosen, modulus)
+    make(root, chosen)
+    typer.echo(f"{root}: {len(chosen.msp_ids)} organisations on {', '.join(chosen.hosts)}")
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="The archive to write; it holds the host's private keys.")],
+    host: Annotated[str, typer.Option(help="The host that it is for.")],
+    root: RootOption = ROOT,
+) -> None:
+    """Pack what one host of the topology needs; `restore` unpacks it there, `up --host` starts it."""
+    from network.hosts import export_host
+
+    number = export_host(root, host, file)
+    typer.echo(f"{file}: {number} files for {host}; bring it there by a way that may carry private keys")
+
+
+render_app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Describe a network's processes for production."
+)
+app.add_typer(render_app, name="render")
+OutOption = Annotated[Path, typer.Option(help="Folder to write to.")]
+
+
+@render_app.command()
+def systemd(
+    out: OutOption,
+    root: RootOption = ROOT,
+    host: HostOption = "",
+    user: Annotated[str, typer.Option(help="Whom the processes run as; owns the folder.")] = "edgeproof",
+) -> None:
+    """Write one hardened systemd unit a process, and a target for all of them."""
+    from edgeproof.settings import Settings
+    from network import Network
+    from network.rendering import services
+    from network.units import write_units
+
+    name = Network(root).topology.name
+    described = services(root, host=host or None, fabric_bin=Settings.from_environment().fabric_bin)
+    target, *units = write_units(name, root, described, out, user=user)
+    typer.echo(
+        f"{len(units)} units and {target.name} in {out}. Copy them to /etc/systemd/system; then `edgeproof "
+        f"network down`, and `systemctl enable --now {target.name}`"
+    )
+
+
+@render_app.command()
+def compose(out: OutOption, root: RootOption = ROOT, host: HostOption = "") -> None:
+    """Write a Compose file: one container a process, on the host's network."""
+    from edgeproof.settings import Settings
+    from network.compose import write_compose
+    from network.rendering import services
+
+    described = services(root, host=host or None, fabric_bin=Settings.from_environment().fabric_bin)
+    file = out / "compose.yaml"
+    write_compose(described, file)
+    typer.echo(
+        f"{file}: {len(described)} services. `edgeproof network down`, then EDGEPROOF_UID=$(id -u) "
+        f"EDGEPROOF_GID=$(id -g) docker compose --file {file} up --detach"
+    )
