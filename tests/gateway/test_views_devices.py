@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from gateway_site import CHAIN, Site, check_problem, make_site
+from gateway_site import BACKENDS, CHAIN, Site, check_problem, site_on
 
 from chaincode.api import DeviceStatus
 from gateway.client import enrolment, grant, status_change
@@ -14,11 +14,10 @@ from identity import KeyPair
 from protocol.encodings import to_json
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    made = make_site(tmp_path_factory.mktemp("site"))
-    yield made
-    made.close()
+@pytest.fixture(scope="module", params=BACKENDS)
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site_on(request, tmp_path_factory.mktemp("site")) as made:
+        yield made
 
 
 def below(message: Any) -> Any:

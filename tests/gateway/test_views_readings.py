@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_site import CHAIN, Clock, Site, check_problem, make_site
+from gateway_site import BACKENDS, CHAIN, Clock, Site, check_problem, make_site, site_on
 
 from chaincode.api import DeviceStatus, SubmitBatch
 from gateway.app import runtime_of
@@ -19,11 +19,10 @@ from identity import KeyPair
 from ledger.port import call
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    made = make_site(tmp_path_factory.mktemp("site"))
-    yield made
-    made.close()
+@pytest.fixture(scope="module", params=BACKENDS)
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site_on(request, tmp_path_factory.mktemp("site")) as made:
+        yield made
 
 
 @pytest.mark.parametrize("algorithm", ["ed25519", "ecdsa-p256-sha256"])

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from gateway_site import Site, check_problem, make_site
+from gateway_site import BACKENDS, Site, check_problem, site_on
 
 from ledger.errors import ContractRefused, CorruptLedger, Unavailable
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    made = make_site(tmp_path_factory.mktemp("site"))
-    yield made
-    made.close()
+@pytest.fixture(scope="module", params=BACKENDS)
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site_on(request, tmp_path_factory.mktemp("site")) as made:
+        yield made
 
 
 @pytest.mark.parametrize(

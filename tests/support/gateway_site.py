@@ -1,4 +1,7 @@
-"""An edge gateway for tests: a chain on the embedded ledger, a store, devices, and the application over them.
+"""An edge gateway for tests: a chain, a store, devices, and the application over them.
+
+``make_site`` makes its chain on the embedded ledger; ``site_on`` stands on either, over real Fabric on the
+network of the whole run, where devices of earlier sites are found again with their keys.
 
 ::
 
@@ -10,22 +13,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from chains import TestChain, make_chain
+import pytest
+from chains import make_chain
 from flask.testing import FlaskClient
 from flask_openapi.openapi import OpenAPI
 from werkzeug.test import TestResponse
 
 from chaincode.api import Message, Organisation, RegisterOrganisation
+from edgeproof.setup import adopt_network
+from edgeproof.wiring import Parts
 from gateway.app import create_app, runtime_of
 from gateway.client import PreparedReading, ReadingSigner, enrolment
 from gateway.problems import PROBLEMS
 from gateway.services import Limits, Services
 from identity import KeyPair, Role
+from ledger.errors import ContractRefused
 from ledger.port import Ledger, Receipt, call
 from store import FileStore
 
@@ -78,11 +86,22 @@ class Clock:
         return time.time() + self.shift
 
 
+class Chain(Protocol):
+    """What a site needs of its chain."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """Spoken to as a client."""
+
+    def close(self) -> None:
+        """Give back what is held."""
+
+
 @dataclass
 class Site:
     """A gateway and everybody around it."""
 
-    chain: TestChain
+    chain: Chain
     ledger: CountingLedger
     store: FileStore
     services: Services
@@ -178,5 +197,70 @@ def make_site(tmp_path: Path, *, limits: Limits | None = None, clock: Clock | No
         operator_token=TOKEN,
     )
     site = Site(chain, ledger, store, services, create_app(services), owner, owner_key, clock)
+    site.enrol("sensor-1")
+    return site
+
+
+BACKENDS = ["embedded", pytest.param("fabric", marks=pytest.mark.fabric)]
+"""For fixtures: the same tests over both."""
+
+_FABRIC_KEYS: dict[tuple[Path, str], KeyPair] = {}
+"""By network and device: what one site of a run has enrolled, the next one finds on the chain."""
+
+
+@contextmanager
+def site_on(request: pytest.FixtureRequest, folder: Path) -> Iterator[Site]:
+    """A site on the backend that the fixture's parameter names (``BACKENDS``)."""
+    if request.param == "fabric":
+        made = _make_fabric_site(request.getfixturevalue("fabric_network").root, folder)
+    else:
+        made = make_site(folder)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+class _FabricSite(Site):
+    def enrol(self, device: str, algorithm: str = "ed25519") -> KeyPair:
+        assert isinstance(self.chain, _FabricChain)
+        known = _FABRIC_KEYS.setdefault((self.chain.root, device), KeyPair.generate(algorithm))
+        try:
+            call(self.chain.ledger, enrolment(CHAIN, device, known, self.owner, self.owner_key))
+        except ContractRefused as error:
+            if error.code != "already-exists":
+                raise
+        self.keys[device] = known
+        return known
+
+
+@dataclass
+class _FabricChain:
+    root: Path
+    parts: Parts
+    ledger: Ledger
+
+    def close(self) -> None:
+        self.parts.close()
+
+
+def _make_fabric_site(root: Path, folder: Path) -> Site:
+    deployment = adopt_network(root)
+    operator = deployment.plan.chain(CHAIN).operator
+    parts = Parts(deployment, "site", caches=folder / "caches")
+    ledger = CountingLedger(parts.ledger(CHAIN, operator, Role.GATEWAY))
+    store = FileStore(folder / "store")
+    clock = Clock()
+    services = Services(ledger=ledger, store=store, state=folder / "state", clock=clock, operator_token=TOKEN)
+    site = _FabricSite(
+        _FabricChain(root, parts, parts.ledger(CHAIN, operator, Role.CLIENT)),
+        ledger,
+        store,
+        services,
+        create_app(services),
+        operator,
+        deployment.owner_key(operator),
+        clock,
+    )
     site.enrol("sensor-1")
     return site
