@@ -25,10 +25,10 @@ the peer's limit, and a peer that says it is busy is asked again. Every stage ca
 peer said.
 """
 
-from ledger.fabric.checkpoints import Checkpoint, Checkpointer, FileCheckpointer, InMemoryCheckpointer
-from ledger.fabric.client import DEFAULT_IN_FLIGHT, DEFAULT_OPTIONS
-from ledger.fabric.connection import CallOptions, Endpoint, tls_certificate_hash
-from ledger.fabric.errors import (
+from .checkpoints import Checkpoint, Checkpointer, FileCheckpointer, InMemoryCheckpointer
+from .client import DEFAULT_IN_FLIGHT, DEFAULT_OPTIONS
+from .connection import CallOptions, Endpoint, tls_certificate_hash
+from .errors import (
     ChaincodeResponse,
     CheckpointError,
     CommitError,
@@ -44,17 +44,17 @@ from ledger.fabric.errors import (
     SubmitError,
     status_name,
 )
-from ledger.fabric.events import (
+from .events import (
     Backoff,
     BlockEventsRequest,
     ChaincodeEvent,
     ChaincodeEventsRequest,
     Events,
 )
-from ledger.fabric.gateway import Contract, Gateway, Network, connect
-from ledger.fabric.identities import Hash, Identity, Sign, no_hash, private_key_sign, sha256, sha384
-from ledger.fabric.submission import Committed, order, submit_until_committed
-from ledger.fabric.transactions import Commit, Proposal, Status, SubmittedTransaction, Transaction
+from .gateway import Contract, Gateway, Network, connect
+from .identities import Hash, Identity, Sign, no_hash, private_key_sign, sha256, sha384
+from .submission import Committed, order, submit_until_committed
+from .transactions import Commit, Proposal, Status, SubmittedTransaction, Transaction
 
 __all__ = [
     "DEFAULT_IN_FLIGHT",

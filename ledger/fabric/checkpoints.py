@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from ledger.fabric.errors import CheckpointError
+from .errors import CheckpointError
 
 __all__ = ["Checkpoint", "Checkpointer", "FileCheckpointer", "InMemoryCheckpointer"]
 

@@ -15,8 +15,8 @@ import grpc.aio
 from fabric_protos.gateway import gateway_pb2
 from fabric_protos.peer import events_pb2
 
-from ledger.fabric.connection import CallOptions
-from ledger.fabric.errors import (
+from .connection import CallOptions
+from .errors import (
     CommitStatusError,
     EndorseError,
     EvaluateError,

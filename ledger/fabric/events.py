@@ -15,12 +15,12 @@ import grpc.aio
 from fabric_protos.common import common_pb2
 from fabric_protos.gateway import gateway_pb2
 
-from ledger.fabric.checkpoints import Checkpoint
-from ledger.fabric.client import Client
-from ledger.fabric.connection import CallOptions
-from ledger.fabric.errors import EventsError, GatewayClosed, translate
-from ledger.fabric.identities import SigningIdentity
-from ledger.fabric.messages import parse, seek_payload, seek_position
+from .checkpoints import Checkpoint
+from .client import Client
+from .connection import CallOptions
+from .errors import EventsError, GatewayClosed, translate
+from .identities import SigningIdentity
+from .messages import parse, seek_payload, seek_position
 
 __all__ = ["Backoff", "BlockEventsRequest", "ChaincodeEvent", "ChaincodeEventsRequest", "Events"]
 

@@ -9,11 +9,11 @@ from typing import Any
 from fabric_protos.common import common_pb2
 from fabric_protos.gateway import gateway_pb2
 
-from ledger.fabric.checkpoints import Checkpoint
-from ledger.fabric.client import DEFAULT_IN_FLIGHT, Client
-from ledger.fabric.connection import CallOptions, Endpoint
-from ledger.fabric.errors import CommitError
-from ledger.fabric.events import (
+from .checkpoints import Checkpoint
+from .client import DEFAULT_IN_FLIGHT, Client
+from .connection import CallOptions, Endpoint
+from .errors import CommitError
+from .events import (
     RECONNECT,
     Backoff,
     BlockEventsRequest,
@@ -21,9 +21,9 @@ from ledger.fabric.events import (
     ChaincodeEventsRequest,
     Events,
 )
-from ledger.fabric.identities import Hash, Identity, Sign, SigningIdentity, sha256
-from ledger.fabric.messages import Argument, Seek, build_proposal, parse, seek_payload
-from ledger.fabric.transactions import Commit, Proposal, SubmittedTransaction, Transaction
+from .identities import Hash, Identity, Sign, SigningIdentity, sha256
+from .messages import Argument, Seek, build_proposal, parse, seek_payload
+from .transactions import Commit, Proposal, SubmittedTransaction, Transaction
 
 __all__ = ["Contract", "Gateway", "Network", "connect"]
 

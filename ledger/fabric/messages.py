@@ -19,7 +19,7 @@ from fabric_protos.peer import (
 )
 from google.protobuf.message import DecodeError
 
-from ledger.fabric.errors import MalformedMessage
+from .errors import MalformedMessage
 
 __all__ = [
     "Argument",

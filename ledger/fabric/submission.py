@@ -16,8 +16,8 @@ from typing import Final
 
 import grpc
 
-from ledger.fabric.connection import CallOptions
-from ledger.fabric.errors import (
+from .connection import CallOptions
+from .errors import (
     CommitError,
     CommitStatusError,
     EndorseError,
@@ -25,10 +25,10 @@ from ledger.fabric.errors import (
     OutcomeUnknown,
     SubmitError,
 )
-from ledger.fabric.events import Backoff
-from ledger.fabric.gateway import Contract
-from ledger.fabric.messages import Argument
-from ledger.fabric.transactions import Status, Transaction
+from .events import Backoff
+from .gateway import Contract
+from .messages import Argument
+from .transactions import Status, Transaction
 
 __all__ = ["Committed", "order", "submit_until_committed"]
 

@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from ledger.fabric import gateway as core
-from ledger.fabric import transactions
-from ledger.fabric.client import DEFAULT_IN_FLIGHT
-from ledger.fabric.connection import CallOptions, Endpoint
-from ledger.fabric.events import ChaincodeEvent
-from ledger.fabric.events import Events as CoreEvents
-from ledger.fabric.identities import Hash, Identity, Sign, sha256
-from ledger.fabric.loops import LoopThread, loop_thread
-from ledger.fabric.messages import Argument
-from ledger.fabric.submission import Committed, submit_until_committed
-from ledger.fabric.transactions import Status
+from . import gateway as core
+from . import transactions
+from .client import DEFAULT_IN_FLIGHT
+from .connection import CallOptions, Endpoint
+from .events import ChaincodeEvent
+from .events import Events as CoreEvents
+from .identities import Hash, Identity, Sign, sha256
+from .loops import LoopThread, loop_thread
+from .messages import Argument
+from .submission import Committed, submit_until_committed
+from .transactions import Status
 
 __all__ = [
     "Commit",

@@ -14,11 +14,11 @@ from fabric_protos.common import common_pb2
 from fabric_protos.gateway import gateway_pb2
 from fabric_protos.peer import proposal_pb2, transaction_pb2
 
-from ledger.fabric.client import Client
-from ledger.fabric.connection import CallOptions
-from ledger.fabric.errors import MalformedMessage
-from ledger.fabric.identities import SigningIdentity
-from ledger.fabric.messages import PreparedParts, parse, proposal_channel, read_prepared
+from .client import Client
+from .connection import CallOptions
+from .errors import MalformedMessage
+from .identities import SigningIdentity
+from .messages import PreparedParts, parse, proposal_channel, read_prepared
 
 __all__ = ["Commit", "Proposal", "Status", "SubmittedTransaction", "Transaction"]
 

@@ -72,6 +72,8 @@ def _imports_contract(planted: str, room: str, tmp_path: Path) -> subprocess.Com
         ("ledger", "import gateway.relay", "rooms depend one way"),
         ("audit", "import training", "rooms depend one way"),
         ("network", "import protocol.merkle", "network uses identity alone"),
+        ("ledger/fabric", "import identity.signers", "the Fabric client stands alone"),
+        ("ledger/fabric", "import ledger.errors", "the Fabric client stands alone"),
         ("audit", "import torch", "only training imports torch"),
         ("ledger", "import flask", "only the gateway"),
         ("audit", "import accumulator.paper", "unsound forms"),
