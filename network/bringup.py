@@ -65,6 +65,8 @@ def up(
     """
     programs = find_programs(fabric_bin)
     layout = Layout.of(root)
+    if topology is not None:
+        _host(topology, host)  # before anything is written
     with working_alone(layout.run):
         topology = _keep_topology(layout, topology)
         if not packages_in_use(layout):
