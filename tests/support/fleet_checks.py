@@ -33,7 +33,7 @@ from chaincode.api import (
     SubmitStep,
 )
 from chaincode.payloads import decode_result
-from edgeproof.deployment import Deployment
+from edgeproof.deployment import Backend, Deployment
 from edgeproof.trust import export_trust
 from edgeproof.wiring import Parts
 from ledger.embedded import EmbeddedLedger
@@ -71,7 +71,7 @@ def check_everything(
     """Check all of it.
 
     Args:
-        deployment: whose processes have ended.
+        deployment: whose processes have ended; on Fabric all but the network's own, which answers.
         acknowledged: every reading that was answered with 201.
         work: an empty folder.
         rounds: of the training run that was finished; 0 without one.
@@ -82,10 +82,11 @@ def check_everything(
         LedgerError, StoreError, AuditError: likewise, by the room that says so.
     """
     blocks = 0
-    for plan in deployment.plan.chains:
-        ledger = EmbeddedLedger(deployment.ledger_path(plan.chain))
-        blocks += ledger.verify().height
-        ledger.close()
+    if deployment.plan.ledger is Backend.EMBEDDED:
+        for plan in deployment.plan.chains:
+            ledger = EmbeddedLedger(deployment.ledger_path(plan.chain))
+            blocks += ledger.verify().height
+            ledger.close()
     with Parts(deployment, "checks", caches=work) as parts:
         chains = {name: _Chain(parts, name) for name in parts.readers}
         records = sum(_check_records(deployment, chain, acknowledged) for chain in chains.values())

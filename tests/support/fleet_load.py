@@ -44,6 +44,8 @@ class Acknowledged:
     edge: str
     prepared: PreparedReading
     recorded: RecordedReading
+    at: float = 0.0
+    """When, on ``time.monotonic``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +191,9 @@ class Load:
                 for reading, answer in zip(waiting, answers, strict=True):
                     if isinstance(answer, RecordedReading):
                         with self._lock:
-                            self.acknowledged.append(Acknowledged(device.edge, reading, answer))
+                            self.acknowledged.append(
+                                Acknowledged(device.edge, reading, answer, time.monotonic())
+                            )
                         offer.less()
                     elif answer is None or answer.status >= 500:
                         left.append(reading)

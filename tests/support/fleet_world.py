@@ -87,9 +87,11 @@ class FleetWorld:
         kills: every kill, in order.
     """
 
-    def __init__(self, root: Path, plan: Plan, *, devices: int = 2, seed: int = 1) -> None:
-        self.deployment: Deployment = make_deployment(root / "deployment", plan)
-        self.ports = {edge.chain: free_port() for edge in plan.edges}
+    def __init__(self, root: Path, where: Plan | Deployment, *, devices: int = 2, seed: int = 1) -> None:
+        """Over a new deployment on the embedded ledger, or one that is there."""
+        made = isinstance(where, Deployment)
+        self.deployment: Deployment = where if made else make_deployment(root / "deployment", where)
+        self.ports = {edge.chain: free_port() for edge in self.deployment.plan.edges}
         urls = {edge: f"http://127.0.0.1:{port}" for edge, port in self.ports.items()}
         self.load = Load(self.deployment, urls, devices, seed)
         self.kills: list[Kill] = []
