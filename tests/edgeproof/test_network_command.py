@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from network import Network
+
+
+def run(*words: str, **more: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edgeproof", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **more)  # type: ignore[call-overload,no-any-return]
+
+
+def network(*words: str) -> subprocess.CompletedProcess[str]:
+    return run("network", *words)
+
+
+def test_what_is_not_there_is_one_line_and_exit_1(tmp_path: Path) -> None:
+    root = ("--root", str(tmp_path / "none"))
+    for words, said in (
+        (("status", *root), "holds no network"),
+        (("logs", *root), "has no logs"),
+        (("snapshot", str(tmp_path / "kept"), *root), "holds no network"),
+        (("identities", *root), "holds no network"),
+        (("render", "compose", "--out", str(tmp_path), *root), "holds no network"),
+        (("up", *root, "--topology", "nowhere.yaml"), "no such file"),
+        (("up", *root, "--host", "mars", "--topology", "dev"), "mars"),
+    ):
+        done = network(*words)
+        assert done.returncode == 1, words
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("edgeproof: ")
+        assert said in line
+    done = network("down", *root)
+    assert done.returncode == 0
+    assert "Nothing was running" in done.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_doctor_says_what_is_missing_and_ends_with_1(tmp_path: Path) -> None:
+    empty = tmp_path / "bin"
+    empty.mkdir()
+    words = ("network", "doctor", "--root", str(tmp_path / "net"), "--topology", "dev")
+    done = run(*words, env={"FABRIC_BIN": str(empty), "PATH": "/usr/bin:/bin"})
+    assert done.returncode == 1
+    assert f"✗ peer: not in {empty}" in done.stdout
+    assert "FABRIC_BIN" in done.stdout
+    found = run(*words, "--json", env={"FABRIC_BIN": str(empty), "PATH": "/usr/bin:/bin"})
+    problems = {finding["subject"] for finding in json.loads(found.stdout) if finding["level"] == "problem"}
+    assert {"peer", "orderer", "configtxgen", "osnadmin"} <= problems
+
+
+def test_clean_removes_networks_alone(tmp_path: Path) -> None:
+    (tmp_path / "somebody's").write_text("data")
+    done = network("clean", "--yes", "--root", str(tmp_path))
+    assert done.returncode == 1
+    assert "is no network's folder" in done.stderr
+    assert (tmp_path / "somebody's").exists()
+    (tmp_path / "net" / "run").mkdir(parents=True)
+    (tmp_path / "net" / "topology.yaml").touch()
+    assert network("clean", "--yes", "--root", str(tmp_path / "net")).returncode == 0
+    assert not (tmp_path / "net").exists()
+
+
+def test_one_run_a_deployment_and_down_ends_it(tmp_path: Path) -> None:
+    folder = str(tmp_path / "mine")
+    assert run("init", "--deployment", folder, "--edges", "1").returncode == 0
+    command = [sys.executable, "-m", "edgeproof", "run", "--deployment", folder, "--port", "21890"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        assert "Starting" in first.stdout.readline()
+        second = run("run", "--deployment", folder, "--port", "21895")
+        assert second.returncode == 1
+        assert f"supervised by process {first.pid} already" in second.stderr
+        started = time.monotonic()
+        down = network("down", "--root", folder)
+        assert down.returncode == 0
+        assert "Ending services" in down.stderr
+        assert first.wait(1) == 0
+        assert time.monotonic() - started < 30
+    assert network("down", "--root", folder).returncode == 0
+
+
+@pytest.mark.fabric
+def test_a_running_network_is_shown_and_up_again_changes_nothing(fabric_network: Network) -> None:
+    root = ("--root", str(fabric_network.root))
+    done = network("status", "--json", *root)
+    assert done.returncode == 0
+    before = {process["name"]: process["pid"] for process in json.loads(done.stdout)}
+    assert len(before) == len(fabric_network.topology.nodes) + 1
+    again = network("up", *root)
+    assert again.returncode == 0, again.stderr
+    assert "edge-a.peer.edge-a-owner" in again.stdout
+    assert f"{len(before)} of {len(before)} processes run" in again.stdout
+    after = {
+        process["name"]: process["pid"] for process in json.loads(network("status", "--json", *root).stdout)
+    }
+    assert after == before
+    logs = network("logs", "-n", "3", "edge-a.orderer", *root)
+    assert logs.returncode == 0
+    assert len(logs.stdout.splitlines()) == 3
+    assert all(line.startswith("edge-a.orderer.") for line in logs.stdout.splitlines())
+    known = network("identities", *root)
+    assert known.returncode == 0
+    assert "identities/edge-a-owner/anchor-signer" in known.stdout
+    healthy = network("doctor", *root)
+    assert healthy.returncode == 0, healthy.stdout
+
+
+@pytest.mark.fabric
+def test_another_topology_over_a_network_is_refused(fabric_network: Network) -> None:
+    done = network("up", "--root", str(fabric_network.root), "--topology", "default")
+    assert done.returncode == 1
+    assert "another topology" in done.stderr
+    wrong = network("restart", "nobody", "--root", str(fabric_network.root))
+    assert wrong.returncode == 1
+    assert "no process is called 'nobody'" in wrong.stderr
