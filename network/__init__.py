@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from network.endpoints import Endpoint
     from network.halt import down
     from network.network import Network, ReadyProbe
-    from network.renewal import identities, renew
+    from network.renewal import renew
     from network.topology import Topology, named_topology
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "Topology",
     "add_edge",
     "down",
-    "identities",
     "named_topology",
     "renew",
     "up",
@@ -38,7 +37,6 @@ _HOMES = {
     "Topology": "network.topology",
     "add_edge": "network.bringup",
     "down": "network.halt",
-    "identities": "network.renewal",
     "named_topology": "network.topology",
     "renew": "network.renewal",
     "up": "network.bringup",

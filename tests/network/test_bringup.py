@@ -1,16 +1,196 @@
-"""Bringing the ``dev`` network up, on real Fabric."""
+"""Bringing networks up, on real Fabric: again, after an end, after a kill, with changes."""
 
 from __future__ import annotations
 
-import pytest
+import dataclasses
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
-from network import Network
+import pytest
+from fabric_network import fabric_bin, on_free_ports
+
+from chaincode.api import GetOrganisation
+from edgeproof.deployment import Deployment, Plan
+from edgeproof.ready import probe
+from edgeproof.wiring import Parts
+from identity import Role
+from ledger.port import evaluate_typed
+from network import Network, Topology, add_edge, down, named_topology, renew, up, upgrade
+from network.errors import IdentityProblem, NetworkError, PortTaken, TopologyError
+from network.records import Records
+from network.renewal import identities
+from network.status import status
 
 pytestmark = pytest.mark.fabric
 
 
-def test_every_chain_has_taken_a_transaction(fabric_network: Network) -> None:
-    from edgeproof.ready import probe
+def dev() -> Topology:
+    return on_free_ports(Topology.load(named_topology("dev")))
 
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A network that these tests may end, change and break."""
+    root = tmp_path_factory.mktemp("own") / "network"
+    try:
+        up(root, dev(), probe, fabric_bin=fabric_bin())
+        yield root
+    finally:
+        down(root)
+
+
+def pids(root: Path) -> dict[str, int]:
+    return {record.name: record.process.pid for record in Records(root / "run").living("node")}
+
+
+def height(root: Path, chain: str) -> int:
+    """Blocks of a chain, after reading what the first bring-up wrote: without any new transaction."""
+    network = Network(root)
+    operator = network.chain(chain).operator
+    deployment = Deployment.adopt(root, Plan.of_network(network.topology))
+    with Parts(deployment, "test", caches=root / "test-caches") as parts:
+        ledger = parts.ledger(chain, operator, Role.ADMIN)
+        assert evaluate_typed(ledger, GetOrganisation(operator)).msp_id == operator
+        return ledger.information().height
+
+
+def killed_at(root: Path, words: str, call: str) -> None:
+    """Run ``call`` in a process of its own and SIGKILL that when it says ``words``."""
+    script = (
+        "import sys; from pathlib import Path; from network import *; from edgeproof.ready import probe\n"
+        f"root = Path({str(root)!r}); say = lambda line: print(line, flush=True)\n"
+        f"{call}\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if words in line:
+            break
+    else:
+        pytest.fail(f"it never said {words!r}: {said}")
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_every_chain_has_taken_a_transaction(fabric_network: Network) -> None:
     for chain in fabric_network.topology.chains:
         probe(fabric_network, chain.chain)
+
+
+def test_up_of_a_running_network_changes_nothing(own: Path) -> None:
+    before = pids(own)
+    said: list[str] = []
+    up(own, None, lambda *_: None, fabric_bin=fabric_bin(), progress=said.append)
+    assert pids(own) == before
+    assert not [line for line in said if "joined" in line or "committed" in line]
+
+
+def test_down_and_up_keep_all_state(own: Path) -> None:
+    before = {chain: height(own, chain) for chain in ("main", "edge-a")}
+    assert down(own) == 11
+    assert pids(own) == {}
+    up(own, None, probe, fabric_bin=fabric_bin())
+    for chain, blocks in before.items():
+        assert height(own, chain) > blocks
+
+
+def test_an_upgrade_keeps_the_state_and_a_killed_one_is_finished(own: Path) -> None:
+    before = height(own, "main")
+    killed_at(own, "is committed", "upgrade(root, probe, progress=say)")
+    up(own, None, probe, fabric_bin=fabric_bin())
+    assert height(own, "main") > before
+    names = {name for name in pids(own) if ".chaincode." in name}
+    assert len(names) == 4
+    assert all(name.endswith(".2") for name in names)
+    # What the topology says should run is what runs, and whatever follows starts from there.
+    assert all(process.healthy for process in status(own))
+    upgrade(own, probe, fabric_bin=fabric_bin())
+    assert {name.rpartition(".")[2] for name in pids(own) if ".chaincode." in name} == {"3"}
+
+
+def test_an_added_edge_disturbs_nobody(own: Path) -> None:
+    before = pids(own)
+    network = add_edge(own, "edge-b", probe, fabric_bin=fabric_bin())
+    assert [chain.chain for chain in network.topology.chains] == ["main", "edge-a", "edge-b"]
+    after = pids(own)
+    assert {name: after[name] for name in before} == before
+    assert height(own, "edge-b") > 1
+    # The topology as it was given at first still means this network.
+    given = dataclasses.replace(network.topology, edges=network.topology.edges[:1])
+    up(own, given, lambda *_: None, fabric_bin=fabric_bin())
+
+
+def test_identities_are_renewed_while_the_network_runs(own: Path) -> None:
+    known = identities(own)
+    chosen = [
+        found.name
+        for found in known
+        if found.issuer == "ours" and (found.node.startswith("edge-a.") or found.msp_id == "edge-a-owner")
+    ]
+    assert len(chosen) > 10
+    before = {found.name: found.valid_until for found in known}
+    for found in renew(own, chosen):
+        assert found.valid_until > before[found.name]
+        assert found.days_left() in (364, 365)
+    probe(Network(own), "edge-a")
+
+
+def test_new_keys_are_for_all_but_orderers(own: Path) -> None:
+    names = [found.name for found in identities(own) if "edge-b-owner" in found.node]
+    keys = {name: (own / name / "key.pem").read_bytes() for name in names}
+    renew(own, names, new_keys=True)
+    assert all((own / name / "key.pem").read_bytes() != key for name, key in keys.items())
+    probe(Network(own), "edge-b")
+    with pytest.raises(IdentityProblem, match="an orderer keeps its key"):
+        renew(own, ["nodes/edge-b.orderer.edge-b-orderer.1/tls"], new_keys=True)
+
+
+@pytest.mark.faults
+def test_an_up_that_was_killed_anywhere_is_repaired(tmp_path: Path) -> None:
+    topology = dev()
+    file = tmp_path / "topology.yaml"
+    file.write_text(topology.dump())
+    call = f"up(root, Topology.load(Path({str(file)!r})), probe, progress=say)"
+    root = tmp_path / "network"
+    try:
+        for words in ("Identities", "Starting", "have joined", "is committed"):
+            killed_at(root, words, call)
+        up(root, topology, probe, fabric_bin=fabric_bin())
+        assert height(root, "edge-a") > 1
+        assert all(process.healthy for process in status(root))
+    finally:
+        down(root)
+
+
+def test_another_topology_is_refused(own: Path) -> None:
+    topology = Network(own).topology
+    with pytest.raises(TopologyError, match="another topology"):
+        up(own, dataclasses.replace(topology, first_port=1200), probe, fabric_bin=fabric_bin())
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    topology = dev()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", topology.first_port))
+        taken.listen()
+        with pytest.raises(PortTaken, match=rf"{topology.first_port} \(grpc of main\.orderer"):
+            up(tmp_path / "network", topology, probe, fabric_bin=fabric_bin())
+    assert pids(tmp_path / "network") == {}
+
+
+def test_there_must_be_something_to_bring_up(tmp_path: Path) -> None:
+    with pytest.raises(NetworkError, match="no topology is given"):
+        up(tmp_path / "network", None, probe, fabric_bin=fabric_bin())
+
+
+def test_several_hosts_need_to_be_told_which_this_is(tmp_path: Path) -> None:
+    topology = dataclasses.replace(dev(), hosts={"local": "127.0.0.1", "other": "127.0.0.2"})
+    for host in (None, "third"):
+        with pytest.raises(TopologyError, match="other"):
+            up(tmp_path / "network", topology, probe, host=host, fabric_bin=fabric_bin())
