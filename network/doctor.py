@@ -133,7 +133,7 @@ def _ports(layout: Layout, topology: Topology, host: str | None) -> Iterator[Fin
             continue
         for use, port in node.ports.items():
             # Whatever a process does not show to others it listens for on loopback.
-            address = node.listen_address if use == "grpc" else "127.0.0.1"
+            address = "127.0.0.1" if use in ("chaincode", "operations") else node.listen_address
             try:
                 if port_is_free(address, port):
                     free += 1

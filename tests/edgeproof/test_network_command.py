@@ -4,10 +4,12 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from edgeproof import cli
 from network import Network
 
 
@@ -20,7 +22,24 @@ def network(*words: str) -> subprocess.CompletedProcess[str]:
     return run("network", *words)
 
 
-def test_what_is_not_there_is_one_line_and_exit_1(tmp_path: Path) -> None:
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Runs the command in this process: exit code and standard error."""
+
+    def called(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["edgeproof", "network", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return int(ended.value.code or 0), capsys.readouterr().err
+
+    return called
+
+
+def test_what_is_not_there_is_one_line_and_exit_1(
+    tmp_path: Path, command: Callable[..., tuple[int, str]]
+) -> None:
     root = ("--root", str(tmp_path / "none"))
     for words, said in (
         (("status", *root), "holds no network"),
@@ -28,17 +47,26 @@ def test_what_is_not_there_is_one_line_and_exit_1(tmp_path: Path) -> None:
         (("snapshot", str(tmp_path / "kept"), *root), "holds no network"),
         (("identities", *root), "holds no network"),
         (("render", "compose", "--out", str(tmp_path), *root), "holds no network"),
+        (("export", str(tmp_path / "kept"), "--host", "cloud", *root), "holds no network"),
         (("up", *root, "--topology", "nowhere.yaml"), "no such file"),
-        (("up", *root, "--host", "mars", "--topology", "dev"), "mars"),
     ):
-        done = network(*words)
-        assert done.returncode == 1, words
-        (line,) = done.stderr.splitlines()
+        code, told = command(*words)
+        assert code == 1, words
+        (line,) = told.splitlines()
         assert line.startswith("edgeproof: ")
         assert said in line
-    done = network("down", *root)
-    assert done.returncode == 0
-    assert "Nothing was running" in done.stderr
+    code, told = command("down", *root)
+    assert code == 0
+    assert "Nothing was running" in told
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.fabric
+def test_an_unknown_host_is_refused_before_anything_is_written(
+    tmp_path: Path, command: Callable[..., tuple[int, str]]
+) -> None:
+    code, told = command("up", "--root", str(tmp_path / "none"), "--host", "mars", "--topology", "dev")
+    assert (code, "no host 'mars'" in told) == (1, True)
     assert not (tmp_path / "none").exists()
 
 
