@@ -28,27 +28,33 @@ class Follower:
         self._loop = loop
         self._changed = threading.Condition()
         self._height = 0
-        self._failure: GatewayError | None = None
-        self._task: Any = None
+        self._stream: _Stream | None = None
 
     def wait(self, height: int, timeout: float) -> bool:
         """Whether the chain is, or within ``timeout`` seconds becomes, higher than ``height``.
 
         Raises:
-            GatewayError: the stream has ended for good; the next call opens it again.
+            GatewayError: the stream has ended for good; the next call opens another, unless it was closed.
         """
         deadline = time.monotonic() + timeout
         with self._changed:
-            self._start()
+            if self._stream is None or (self._stream.failure is not None and not self._stream.closed):
+                self._stream = _Stream()
+                self._stream.task = self._loop.start(self._follow(self._stream))
+            stream = self._stream
             while self._height <= height:
-                if self._failure is not None:
-                    failure, self._failure, self._task = self._failure, None, None
-                    raise failure
+                if stream.failure is not None:
+                    raise stream.failure
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
                 self._changed.wait(left)
             return True
+
+    @property
+    def has_seen(self) -> bool:
+        """Whether any height was learnt yet."""
+        return self._height > 0
 
     def seen(self, height: int) -> None:
         """Tell it a height that was learnt otherwise."""
@@ -60,15 +66,14 @@ class Follower:
     def close(self) -> None:
         """End the stream and wake all that wait."""
         with self._changed:
-            if self._task is not None:
-                self._task.cancel()
-            self._fail(GatewayClosed("the gateway was closed"))
+            stream = self._stream = self._stream or _Stream()
+            stream.closed = True
+            stream.failure = GatewayClosed("the gateway was closed")
+            if stream.task is not None:
+                stream.task.cancel()
+            self._changed.notify_all()
 
-    def _start(self) -> None:
-        if self._task is None:
-            self._task = self._loop.start(self._follow())
-
-    async def _follow(self) -> None:
+    async def _follow(self, stream: _Stream) -> None:
         try:
             request = self._network.get_filtered_block_events(start_block="newest", reconnect=_RECONNECT)
             async with request as blocks:
@@ -76,8 +81,14 @@ class Follower:
                     self.seen(int(block.number) + 1)
         except GatewayError as error:
             with self._changed:
-                self._fail(error)
+                stream.failure = stream.failure or error
+                self._changed.notify_all()
 
-    def _fail(self, error: GatewayError) -> None:
-        self._failure = error
-        self._changed.notify_all()
+
+class _Stream:
+    """One life of the stream: all that wait on it learn of its end."""
+
+    def __init__(self) -> None:
+        self.task: Any = None
+        self.failure: GatewayError | None = None
+        self.closed = False

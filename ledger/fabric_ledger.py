@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
@@ -174,8 +175,8 @@ class FabricLedger:
             if wanted == start:
                 self.information()
         finally:
-            if not self._closed:
-                opened.loop.run(events.close())
+            # Not waited for: an abandoned iterator is closed by whichever thread collects it.
+            opened.loop.start(events.close())
 
     def block(self, number: int) -> common_pb2.Block:
         """As ``ledger.port.Ledger.block``."""
@@ -205,6 +206,9 @@ class FabricLedger:
                 merely away it is waited for.
         """
         opened = self._opened()
+        if not opened.follower.has_seen:
+            with contextlib.suppress(Unavailable):
+                self.information()
         try:
             return opened.follower.wait(height, timeout)
         except GatewayError as error:

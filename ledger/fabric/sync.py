@@ -51,7 +51,9 @@ def connect(
     async def open_there() -> core.Gateway:
         return core.connect(peer, identity, sign=sign, hash=hash, in_flight=in_flight, options=options)
 
-    return Gateway(loop.run(open_there()), loop)
+    opened = loop.run(open_there())
+    loop.close_at_exit(opened)
+    return Gateway(opened, loop)
 
 
 class Gateway:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -82,3 +84,32 @@ def test_a_child_has_a_loop_of_its_own() -> None:
             traceback.print_exc()
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+_LEFT_OPEN = """
+import sys, threading
+sys.path[:0] = sys.argv[2:]
+from fake_gateway import new_member
+from ledger.fabric import Endpoint, sync
+identity, sign = new_member()
+gateway = sync.connect(Endpoint(sys.argv[1]), identity, sign=sign)
+network = gateway.get_network("chain")
+events = network.get_block_events(start_block=0)
+assert next(events).header.number == 0
+waiting = threading.Thread(target=lambda: next(events), daemon=True)
+waiting.start()
+assert network.get_contract("basic").submit_transaction("write") == b"write"
+print("done")
+"""
+
+
+def test_a_program_may_end_with_all_open(endpoint: Endpoint) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _LEFT_OPEN, endpoint.address, *sys.path],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    assert "Traceback" not in done.stderr
