@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from fabric_network import on_free_ports
 
 from identity import DevelopmentAuthority, Role
 from network import Topology, named_topology
@@ -17,11 +18,7 @@ from network.records import ProcessId, Record, Records
 
 @pytest.fixture
 def topology() -> Topology:
-    # Ports that nobody uses now: the kernel gave the first one, the others are above it.
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        first = min(probe.getsockname()[1], 60_000)
-    return dataclasses.replace(Topology.load(named_topology("dev")), first_port=first)
+    return on_free_ports(Topology.load(named_topology("dev")))
 
 
 def of(findings: list[Finding], subject: str) -> Finding:
@@ -56,7 +53,7 @@ def test_a_taken_port_is_named_with_who_has_it(tmp_path: Path, topology: Topolog
     assert finding.level == "problem"
     assert node.name in finding.text
     assert f"(process {os.getpid()})" in finding.text
-    assert not [f for f in doctor(tmp_path, topology) if f.subject.startswith("port ")]
+    assert f"port {node.ports['grpc']}" not in [found.subject for found in doctor(tmp_path, topology)]
 
 
 def test_the_networks_own_processes_may_have_their_ports(tmp_path: Path, topology: Topology) -> None:
