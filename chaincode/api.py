@@ -190,7 +190,7 @@ class SubmitReading:
 
 @dataclass(frozen=True)
 class StoredRecord:
-    """A record as the chain keeps it: ``record/<record id hex>``; its nonce: ``nonce/<device>/<nonce>``."""
+    """A record as the chain keeps it."""
 
     leaf: RecordLeaf
     transaction: str

@@ -1,9 +1,13 @@
 """Type-I records: what the chain keeps of a device's readings (seed 003, section V.A).
 
 A reading's transaction reads the device (and the grant), so that MVCC proves them current, and writes keys
-of its own alone: the record and its nonce. The record id is the hash of the signature base, which names the
-device and the nonce; an unused nonce therefore implies an unused record id, and one state read a reading is
-enough to refuse both kinds of repetition.
+of its own alone: the record, its nonce, and the batch's leaves. The record id is the hash of the signature
+base, which names the device and the nonce; an unused nonce therefore implies an unused record id, and one
+state read a reading is enough to refuse both kinds of repetition.
+
+Records and nonces have keys in no order, and a peer's database writes such entries again and again as it
+grows: with whole leaves in them that was most of a peer's time. They are therefore small; a record's says
+where its leaf is, which lies with its neighbours under a key that begins with the time.
 
 Cost: one signature verification a reading; one read of many keys a batch: each reading's nonce, each device
 and each grant.
@@ -11,7 +15,9 @@ and each grant.
 
 from __future__ import annotations
 
-from typing import Final
+from binascii import a2b_base64, b2a_base64
+from dataclasses import dataclass
+from typing import Any, Final
 
 from chaincode.api import (
     BatchRecorded,
@@ -27,10 +33,10 @@ from chaincode.api import (
 )
 from chaincode.context import Context
 from chaincode.devices import device_key, grant_key
-from chaincode.errors import BadRecords, InvalidArgument
+from chaincode.errors import BadRecords, InvalidArgument, NotFound
 from chaincode.names import check_digest, check_name, is_nonce
 from identity import IdentityError, Role, verify_key
-from protocol.encodings import canonical_json, decode, sha256
+from protocol.encodings import canonical_json, decode, parse_json, sha256
 from protocol.errors import InvalidSignatureBase
 from protocol.merkle import tree_root
 from protocol.readings import RecordLeaf, SignedReading
@@ -59,16 +65,40 @@ class _Refused(Exception):
 
 
 _NONCES: Final = "nonce/"
+_TOGETHER: Final = 32  # leaves under one key: one is read with its neighbours
 
 
 def record_key(record: bytes) -> str:
-    """State key of a record."""
+    """State key of a record; the value is a ``_Place``."""
     return f"record/{record.hex()}"
 
 
 def nonce_key(device: str, nonce: str) -> str:
-    """State key of a device's nonce."""
+    """State key of a device's nonce; the value is the record's id."""
     return f"{_NONCES}{device}/{nonce}"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a record is: time and id of its transaction, index and size of its batch."""
+
+    time_ms: int
+    transaction: str
+    index: int
+    count: int
+
+    def to_bytes(self) -> bytes:
+        return f"{self.time_ms}/{self.transaction}/{self.index}/{self.count}".encode()
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> _Place:
+        time_ms, transaction, index, count = raw.decode().split("/")
+        return cls(int(time_ms), transaction, int(index), int(count))
+
+    @property
+    def key(self) -> str:
+        """State key of the leaves that lie together with this record's; in order of time."""
+        return f"leaves/{self.time_ms:015}/{self.transaction}/{self.index // _TOGETHER:02}"
 
 
 def submit(context: Context, message: SubmitReading) -> BatchRecorded:
@@ -103,7 +133,12 @@ def get(context: Context, message: GetRecord) -> StoredRecord:
         NotFound: no such record.
     """
     check_digest(message.record, "record")
-    return context.require(StoredRecord, record_key(message.record), f"record {message.record.hex()}")
+    raw = context.state.get(record_key(message.record))
+    if raw is None:
+        raise NotFound(f"record {message.record.hex()} is not known on {context.chain}")
+    place = _Place.from_bytes(raw)
+    leaf = _leaf_of(message.record, _require(context, place.key)[place.index % _TOGETHER])
+    return StoredRecord(leaf, place.transaction, place.index, place.count)
 
 
 def find_nonce(context: Context, message: FindNonce) -> NonceUse:
@@ -115,7 +150,7 @@ def find_nonce(context: Context, message: FindNonce) -> NonceUse:
     check_name(message.device, "device")
     if not is_nonce(message.nonce):
         raise InvalidArgument("not a nonce")
-    return context.read(NonceUse, nonce_key(message.device, message.nonce)) or NonceUse(b"")
+    return NonceUse(context.state.get(nonce_key(message.device, message.nonce)) or b"")
 
 
 def _record(context: Context, readings: tuple[SignedReading, ...]) -> BatchRecorded:
@@ -137,21 +172,23 @@ def _record(context: Context, readings: tuple[SignedReading, ...]) -> BatchRecor
             bad.append({"index": index, "code": refused.code, "message": str(refused)})
     if bad:
         raise BadRecords(f"{len(bad)} of {len(readings)} readings are refused", bad)
-    encoded = [_leaf(leaf) for leaf in leaves]
-    transaction = canonical_json(context.transaction_id)
-    for index, (leaf, raw) in enumerate(zip(leaves, encoded, strict=True)):
-        context.state.put(record_key(leaf.record), _stored(raw, transaction, index, len(leaves)))
-        context.state.put(nonce_key(leaf.reading.device, leaf.reading.nonce), _use(leaf.record))
-    return BatchRecorded(tree_root(encoded), len(leaves))
+    for index, leaf in enumerate(leaves):
+        place = _Place(context.timestamp_ms, context.transaction_id, index, len(leaves))
+        context.state.put(record_key(leaf.record), place.to_bytes())
+        context.state.put(nonce_key(leaf.reading.device, leaf.reading.nonce), leaf.record)
+        if index % _TOGETHER == 0:
+            rows = [_row(leaf) for leaf in leaves[index : index + _TOGETHER]]
+            context.state.put(place.key, canonical_json(rows))
+    return BatchRecorded(tree_root([_encoded(leaf) for leaf in leaves]), len(leaves))
 
 
-# The canonical forms of what each reading writes, put together by hand: encoding them field by field would be
-# the dearest part of a batch after the signatures. What stands between quotes here needs no escape, because
-# the signature base's grammar has passed it; the tests compare every form with ``encode``.
+def _encoded(leaf: RecordLeaf) -> bytes:
+    """The canonical form of a ``RecordLeaf`` whose reading has passed ``_check``.
 
-
-def _leaf(leaf: RecordLeaf) -> bytes:
-    """The canonical form of a ``RecordLeaf`` whose reading has passed ``_check``."""
+    Put together by hand: encoding it field by field would be the dearest part of a batch after the
+    signatures. What stands between quotes here needs no escape, because the signature base's grammar has
+    passed it; the tests compare with ``encode``.
+    """
     reading = leaf.reading
     return (
         f'{{"key":"{leaf.key.hex()}","reading":{{"algorithm":"{reading.algorithm}",'
@@ -162,14 +199,40 @@ def _leaf(leaf: RecordLeaf) -> bytes:
     ).encode("ascii")
 
 
-def _use(record: bytes) -> bytes:
-    """The canonical form of a ``NonceUse``."""
-    return f'{{"record":"{record.hex()}"}}'.encode("ascii")
+def _row(leaf: RecordLeaf) -> list[Any]:
+    """A leaf as the state keeps it: without what its record's key says, and bytes as base64."""
+    reading = leaf.reading
+    return [
+        reading.device,
+        reading.keyid,
+        reading.algorithm,
+        reading.created,
+        reading.nonce,
+        _base64(reading.content_digest),
+        reading.content_type,
+        _base64(reading.signature),
+        _base64(leaf.key),
+    ]
 
 
-def _stored(leaf: bytes, transaction: bytes, index: int, count: int) -> bytes:
-    """The canonical form of a ``StoredRecord`` from that of its leaf, which is half the batch's encoding."""
-    return b'{"count":%d,"index":%d,"leaf":%b,"transaction":%b}' % (count, index, leaf, transaction)
+def _leaf_of(record: bytes, row: list[Any]) -> RecordLeaf:
+    device, keyid, algorithm, created, nonce, digest, content_type, signature, key = row
+    reading = SignedReading(
+        device, keyid, algorithm, created, nonce, a2b_base64(digest), content_type, a2b_base64(signature)
+    )
+    return RecordLeaf(record, a2b_base64(key), reading)
+
+
+def _base64(raw: bytes) -> str:
+    return b2a_base64(raw, newline=False).decode("ascii")
+
+
+def _require(context: Context, key: str) -> list[list[Any]]:
+    raw = context.state.get(key)
+    assert raw is not None, "leaves are written in one transaction with their records"
+    rows = parse_json(raw)
+    assert isinstance(rows, list)
+    return rows
 
 
 def _base(chain: str, reading: SignedReading) -> bytes | _Refused:
@@ -214,9 +277,7 @@ class _State:
         self._values = dict(zip(keys, values, strict=True))
         self._signers: dict[str, tuple[str, bytes, bytes] | _Refused] = {}
         self.used: dict[str, bytes] = {
-            key: decode(NonceUse, raw).record
-            for key, raw in self._values.items()
-            if raw is not None and key.startswith(_NONCES)
+            key: raw for key, raw in self._values.items() if raw is not None and key.startswith(_NONCES)
         }
         """Record by the state key of its nonce; readings of this batch are added as they pass."""
 
