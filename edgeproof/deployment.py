@@ -201,14 +201,15 @@ class Deployment:
     def adopt(cls, root: Path, plan: Plan) -> Deployment:
         """A deployment over a Fabric network's folder, whose identities are there already.
 
-        What only edgeproof needs is added where it is missing: owner keys, stores, state. May be called
-        again, also with a plan that has got another edge; ``finish`` writes the plan down.
+        What only edgeproof needs is added where it is missing: stores, state, and the owner keys of the
+        organisations whose own keys are here. May be called again, also with a plan that has got another
+        edge; ``finish`` writes the plan down.
         """
         for chain in plan.chains:
             for msp_id in chain.organisations:
-                owner = root / "identities" / msp_id / _OWNER_FILE
-                if not owner.exists():
-                    KeyPair.generate(_OWNER_ALGORITHM).save(owner)
+                home = root / "identities" / msp_id
+                if (home / Role.ADMIN.value / "key.pem").exists() and not (home / _OWNER_FILE).exists():
+                    KeyPair.generate(_OWNER_ALGORITHM).save(home / _OWNER_FILE)
             (root / "stores" / chain.chain).mkdir(mode=0o700, parents=True, exist_ok=True)
         (root / "state").mkdir(mode=0o700, exist_ok=True)
         return cls._unfinished(root, plan)
@@ -270,6 +271,10 @@ class Deployment:
         """
         content = read_file(self.root / "identities" / msp_id / role.value / "cert.pem")
         return spki_of_certificate(read_pem(content))
+
+    def has_key(self, msp_id: str, role: Role) -> bool:
+        """Whether the private key of that identity is on this host."""
+        return (self.root / "identities" / msp_id / role.value / "key.pem").exists()
 
     def owner_key(self, msp_id: str) -> KeyPair:
         """The key by which an organisation authorises its devices."""

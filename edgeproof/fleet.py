@@ -6,19 +6,22 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from edgeproof.deployment import Deployment
+from identity import Role
 from network.supervisor import ProcessSpec
 
 __all__ = ["service_specs", "training_specs"]
 
 
 def service_specs(deployment: Deployment, ports: Mapping[str, int]) -> Iterator[ProcessSpec]:
-    """Gateways, anchor signers and the relay.
+    """Gateways, anchor signers and the relay, as far as their keys are on this host.
 
     Args:
         deployment: the deployment.
         ports: loopback port of each edge's gateway.
     """
     for edge in deployment.plan.edges:
+        if not deployment.has_key(edge.operator, Role.GATEWAY):
+            continue
         yield _serve(
             deployment,
             f"gateway-{edge.chain}",
@@ -29,10 +32,12 @@ def service_specs(deployment: Deployment, ports: Mapping[str, int]) -> Iterator[
             str(ports[edge.chain]),
         )
     for chain, msp_id in deployment.organisations():
-        yield _serve(
-            deployment, f"signer-{msp_id}", "signer", "--chain", chain.chain, "--organisation", msp_id
-        )
-    yield _serve(deployment, "relay", "relay")
+        if deployment.has_key(msp_id, Role.ANCHOR_SIGNER):
+            yield _serve(
+                deployment, f"signer-{msp_id}", "signer", "--chain", chain.chain, "--organisation", msp_id
+            )
+    if all(deployment.has_key(chain.operator, Role.RELAY) for chain in deployment.plan.chains):
+        yield _serve(deployment, "relay", "relay")
 
 
 def training_specs(deployment: Deployment, run: str) -> Iterator[ProcessSpec]:

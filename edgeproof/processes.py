@@ -7,6 +7,7 @@ computed again.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -39,6 +40,8 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+_PLAN_S = 2.0
+"""How often a process looks whether the deployment has changed."""
 
 
 def run_gateway(
@@ -121,7 +124,7 @@ def run_signer(deployment: Deployment, chain: str, organisation: str) -> None:
 
 
 def run_relay(deployment: Deployment, max_news: int, max_age_s: float) -> None:
-    """Carry anchors between all chains."""
+    """Carry anchors between all chains; ends when the deployment has got another chain."""
     from gateway.relay import RelayPolicy
     from gateway.relay_runner import RelayChain, RelayRunner
 
@@ -131,8 +134,18 @@ def run_relay(deployment: Deployment, max_news: int, max_age_s: float) -> None:
         for plan in deployment.plan.chains:
             ledger = parts.ledger(plan.chain, plan.operator, Role.RELAY)
             chains[plan.chain] = RelayChain(ledger, parts.index(ledger))
+        # Whoever supervises this process starts it anew, with the new chain.
+        threading.Thread(target=_end_with_plan, args=(deployment, stop), name="plan", daemon=True).start()
         policy = RelayPolicy(max_news=max_news, max_age_s=max_age_s)
         RelayRunner(deployment.plan.main.chain, chains, policy).run(stop)
+
+
+def _end_with_plan(deployment: Deployment, stop: threading.Event) -> None:
+    while not stop.wait(_PLAN_S):
+        with contextlib.suppress(DeploymentError):  # its file is being replaced, or the folder removed
+            if Deployment(deployment.root).plan != deployment.plan:
+                _log.info("the deployment has other chains now")
+                stop.set()
 
 
 def run_peer(deployment: Deployment, edge: str, organisation: str, run: str) -> None:
@@ -186,7 +199,7 @@ def _drive(machine: Machine, stop: threading.Event) -> None:
         level = logging.DEBUG if isinstance(event, Waiting) else logging.INFO
         _log.log(level, "%s: %s", machine.name, event)
 
-    Runner([machine], stop, progress=tell, poll_s=0.2).run()
+    Runner([machine], stop, progress=tell).run()
     # A supervisor restarts what ends: a peer whose run is finished stays until it is told to go.
     stop.wait()
 

@@ -19,7 +19,6 @@ from chaincode.api import (
     Source,
 )
 from edgeproof.deployment import ChainPlan, Deployment, Plan
-from edgeproof.errors import DeploymentError
 from edgeproof.wiring import Parts
 from identity import Role
 from ledger.embedded import EmbeddedLedger, build_genesis
@@ -63,27 +62,21 @@ def make_deployment(root: Path, plan: Plan, modulus: Path | None = None) -> Depl
     return deployment
 
 
-def adopt_network(root: Path, modulus: Path | None = None) -> Deployment:
+def adopt_network(root: Path) -> Deployment:
     """Make a deployment of a running Fabric network: its owners' keys, organisations, sources, and the plan.
 
     May be called again, and must be after an edge was added: what is there already is left as it is.
 
     Args:
-        root: the network's folder.
-        modulus: a ceremony's modulus file for all chains; only before the network's first adoption.
+        root: the network's folder, which holds every organisation's keys.
 
     Raises:
         NetworkError: there is no network.
         LedgerError: a chain does not take it.
-        DeploymentError: the modulus is too short, or comes too late.
     """
     from network.network import Network
 
     deployment = Deployment.adopt(root, Plan.of_network(Network(root).topology))
-    if modulus is not None:
-        if Deployment.exists(root):
-            raise DeploymentError(f"the chains of {root} have their modulus already")
-        deployment.keep_modulus(modulus)
     with Parts(deployment, "setup") as parts:
         register(deployment, parts)
     deployment.finish()

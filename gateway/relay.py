@@ -48,7 +48,7 @@ class RelayPolicy:
     """Cut when the oldest waiting news is older than this, seconds."""
     retry_s: float = 0.2
     """Wait this long after a submission that failed, doubled each time, seconds."""
-    max_retry_s: float = 10.0
+    max_retry_s: float = 5.0
 
 
 # ------------------------------------------------------------------ events

@@ -6,11 +6,14 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeproof.settings import Settings
+
+if TYPE_CHECKING:
+    from edgeproof.deployment import Deployment
 
 app = typer.Typer(add_completion=False)
 
@@ -59,10 +62,30 @@ def run(
         silent = dict(ports)
         while not stop.wait(0.2 if silent else 1.0):
             supervisor.check()
-            for edge in [edge for edge, number in silent.items() if _listens(number)]:
-                typer.echo(f"{edge}: http://127.0.0.1:{silent.pop(edge)}  (OpenAPI at /openapi.json)")
+            # An edge that was added meanwhile; the relay takes it up by itself.
+            opened = _as_planned(opened)
+            for edge in opened.plan.edges:
+                if edge.chain not in ports:
+                    silent[edge.chain] = ports[edge.chain] = max(ports.values()) + 1
+            known = set(supervisor.names())
+            for spec in service_specs(opened, ports):
+                if spec.name not in known:
+                    supervisor.start(spec)
+            for name in [name for name, number in silent.items() if _listens(number)]:
+                typer.echo(f"{name}: http://127.0.0.1:{silent.pop(name)}  (OpenAPI at /openapi.json)")
         typer.echo("Ending every process.")
     typer.echo("Ended.")
+
+
+def _as_planned(opened: Deployment) -> Deployment:
+    """The deployment as its plan says now."""
+    from edgeproof.deployment import Deployment
+    from edgeproof.errors import DeploymentError
+
+    try:
+        return Deployment(opened.root)
+    except DeploymentError:  # its file is being replaced
+        return opened
 
 
 def _check_free(ports: Mapping[str, int]) -> None:

@@ -85,7 +85,7 @@ def _rewrite(scene: Scene, name: str, plan: ChainPlan, record: Callable[[Parts],
     """A block file that begins with the real genesis block and goes on as the attackers like.
 
     The contracts run on an embedded ledger with the network's own identities; its blocks then are put after
-    the real genesis block, and every orderer signs them.
+    the real genesis block, and the orderers sign them.
     """
     files = PeerBlockFiles(_copied(scene, f"{name}-before", plan.chain))
     with closing(files):
@@ -153,7 +153,7 @@ def _orderers(scene: Scene, chain: str) -> list[Signer]:
 def _relinked(
     genesis: common_pb2.Block, blocks: Iterable[common_pb2.Block], orderers: Sequence[Signer]
 ) -> Iterator[common_pb2.Block]:
-    """The blocks put after ``genesis``, signed by every orderer as its configuration asks."""
+    """The blocks put after ``genesis``, signed by as many orderers as its configuration asks for."""
     configuration = Configuration.from_block(genesis)
     numbers = {configuration.consenter_key(one): number for number, one in configuration.consenters.items()}
     value = common_pb2.OrdererBlockMetadata(last_config=common_pb2.LastConfig(index=0)).SerializeToString(
@@ -165,7 +165,7 @@ def _relinked(
         made.CopyFrom(block)
         made.header.previous_hash = previous
         metadata = common_pb2.Metadata(value=value)
-        for signer in orderers:
+        for signer in orderers[: configuration.orderer_quorum]:
             entry = metadata.signatures.add()
             nonce = os.urandom(24)
             if numbers:

@@ -243,7 +243,7 @@ class Demo:
         folder.mkdir(exist_ok=True)
         rounds = self.state.parameters.rounds
         with self._parts("demo") as parts:
-            _write(self.out / "trust.json", serialise_trust(export_trust(parts)))
+            self._write_trust(parts)
             for edge in self.deployment.plan.edges[:3]:
                 known = recorded(parts, edge.chain, self.state.since)
                 for number, profile in enumerate(("compact", "full")):
@@ -253,6 +253,9 @@ class Demo:
             for number in sorted({1, rounds}):
                 self._write_bundle(f"round-{number}", parts.prover.round_bundle(self.run_name, number))
             self._write_bundle(f"model-{rounds}", parts.prover.model_bundle(self.run_name, rounds))
+
+    def _write_trust(self, parts: Parts) -> None:
+        _write(self.out / "trust.json", serialise_trust(export_trust(parts)))
 
     def _write_bundle(self, name: str, bundle: Bundle) -> None:
         _write(self.out / "bundles" / f"{name}.json", serialise_bundle(bundle))
@@ -291,6 +294,8 @@ class Demo:
     def _attack_live(self, urls: dict[str, str]) -> None:
         title = "Attacks on the running system"
         with self._step(title) as tell:
+            with self._parts("demo") as parts:
+                self._write_trust(parts)
             scene = self._scene(urls[self.devices[0].edge])
             answers = attack_live(scene, lambda name: tell(f"{title}: {name}"))
             document = {name: dataclasses.asdict(said) for name, said in answers.items()}
