@@ -26,11 +26,13 @@ from network.endpoints import Endpoint
 from network.errors import CommandFailed, NetworkError, NotReady
 from network.network import Network
 
-__all__ = ["ConfigBlock", "read_configuration", "update_channel"]
+__all__ = ["ConfigBlock", "read_configuration", "submit_envelope", "update_channel"]
 
 _TIMEOUT_S: Final = 30.0
 _PAUSE_S: Final = 0.1
-_SAID: Final = 300
+_PATIENCE_S: Final = 15.0
+_SAID: Final = 300  # characters of an orderer's reason, which may quote whole policies
+_NO_LEADER: Final = common_pb2.Status.SERVICE_UNAVAILABLE
 _SIGNATURES: Final = 0  # common.BlockMetadataIndex
 
 
@@ -99,7 +101,7 @@ def update_channel(
     change(after)
     update = compute_update(chain, before.config.channel_group, after)
     envelope = _signed_update(chain, update, admins)
-    _with_orderer(network, chain, lambda orderer: orderer.broadcast(envelope))
+    submit_envelope(network, chain, envelope)
     end = time.monotonic() + timeout_s
     while True:
         found = read_configuration(network, chain)
@@ -108,6 +110,20 @@ def update_channel(
         if time.monotonic() > end:
             raise NotReady(f"{chain}: no new configuration after {timeout_s:g} s")
         time.sleep(_PAUSE_S)
+
+
+def submit_envelope(network: Network, chain: str, envelope: common_pb2.Envelope) -> None:
+    """Hand any signed envelope to a chain's orderers.
+
+    Raises:
+        CommandFailed: they refuse it.
+        NotReady: none of them answers.
+    """
+    _with_orderer(network, chain, lambda orderer: orderer.broadcast(envelope))
+
+
+class _Unavailable(NetworkError):
+    """An orderer cannot take an envelope now, or never will."""
 
 
 class _Orderer:
@@ -135,8 +151,9 @@ class _Orderer:
         answer = next(self._stub.Broadcast(iter([envelope]), timeout=_TIMEOUT_S))
         if answer.status != common_pb2.Status.SUCCESS:
             status = common_pb2.Status.Name(answer.status)
-            said = answer.info[:_SAID]  # it may quote whole policies
-            raise CommandFailed(f"{self._chain}: the orderers refuse the update: {status}: {said}")
+            said = f"{self._chain}: the orderers refuse: {status}: {answer.info[:_SAID]}"
+            # While there is no leader an orderer says so; it may mean other faults, too.
+            raise _Unavailable(said) if answer.status == _NO_LEADER else CommandFailed(said)
 
     def _block(self, position: ab_pb2.SeekPosition) -> common_pb2.Block:
         seek = ab_pb2.SeekInfo(
@@ -158,20 +175,27 @@ class _Orderer:
 
 
 def _with_orderer(network: Network, chain: str, work: Any) -> Any:
-    """Ask one orderer after the other until one answers."""
+    """Ask one orderer after the other until one answers; those that have just started do not at once."""
     spec = network.chain(chain)
     admin = Signer.load(network.layout.identity(spec.operator, Role.ADMIN.value), msp_id=spec.operator)
     client = network.layout.client_tls(spec.operator)
-    faults = []
-    for endpoint in network.orderers(chain):
-        try:
-            with _connected(endpoint, client) as connection:
-                return work(_Orderer(connection, chain, admin, client.fingerprint))
-        except grpc.RpcError as error:
-            faults.append(f"{endpoint.address}: {error.code().name}: {error.details()}")
-        except NotReady as error:
-            faults.append(str(error))
-    raise NotReady(f"{chain}: no orderer answers: {'; '.join(faults)}")
+    end = time.monotonic() + _PATIENCE_S
+    while True:
+        faults: list[str] = []
+        refused: CommandFailed | None = None
+        for endpoint in network.orderers(chain):
+            try:
+                with _connected(endpoint, client) as connection:
+                    return work(_Orderer(connection, chain, admin, client.fingerprint))
+            except grpc.RpcError as error:
+                faults.append(f"{endpoint.address}: {error.code().name}: {error.details()}")
+            except NotReady as error:
+                faults.append(str(error))
+            except _Unavailable as error:
+                refused = CommandFailed(str(error))
+        if time.monotonic() > end:
+            raise refused or NotReady(f"{chain}: no orderer answers: {'; '.join(faults)}")
+        time.sleep(_PAUSE_S)
 
 
 @contextmanager

@@ -114,18 +114,21 @@ class World:
 
     def enrol(self, chain: str, name: str, algorithm: str = ED25519) -> Device:
         """Enrol a device whose owner is the chain's first organisation."""
-        owner = self.chains[chain].organisations[0]
         key = KeyPair.generate(algorithm)
-        unsigned = EnrolDevice(name, owner, algorithm, key.spki, b"", OwnerAuthorisation(ED25519, b""))
+        call(self.ledgers[chain], self.enrolment(chain, name, key))
+        self.devices[chain, name] = Device(name, chain, key)
+        return self.devices[chain, name]
+
+    def enrolment(self, chain: str, name: str, key: KeyPair) -> EnrolDevice:
+        """What enrols a device, signed by it and by its owner."""
+        owner = self.chains[chain].organisations[0]
+        unsigned = EnrolDevice(name, owner, key.algorithm, key.spki, b"", OwnerAuthorisation(ED25519, b""))
         signed = authorisation_bytes(chain, unsigned)
-        message = replace(
+        return replace(
             unsigned,
             possession=key.sign(signed),
             authorisation=OwnerAuthorisation(self.owners[owner].algorithm, self.owners[owner].sign(signed)),
         )
-        call(self.ledgers[chain], message)
-        self.devices[chain, name] = Device(name, chain, key)
-        return self.devices[chain, name]
 
     def grant(self, device: Device, gateway: str, *, active: bool = True, sequence: int = 1) -> KeyPair:
         """Let a gateway's new key sign for the device."""
@@ -183,7 +186,7 @@ class World:
         index = self.indexes[chain]
         index.sync()
         number = index.anchor + 1
-        call(self.acting_as(chain, Role.RELAY), FixCut(number))
+        receipt = self.acting_as(chain, Role.RELAY).submit(FixCut(number))
         index.sync()
         statement = index.statement(number)
         signatures = []
@@ -191,7 +194,9 @@ class World:
         for msp_id in sorted(made.organisations)[:2]:
             signer = made.signer(msp_id, Role.ANCHOR_SIGNER)
             signature = AnchorSignature(msp_id, signer.sign(statement.signing_bytes()))
-            call(made.ledger.acting_as(signer), SignAnchor(statement, signature))
+            ledger = made.acting_as(msp_id, Role.ANCHOR_SIGNER)
+            assert ledger.wait(receipt.block, 30)  # each organisation signs what its own peer shows
+            call(ledger, SignAnchor(statement, signature))
             signatures.append(signature)
         return SignedStatement(statement, tuple(signatures))
 
