@@ -22,6 +22,7 @@ from fabric_protos.msp import msp_config_pb2
 
 from identity.certificates import (
     PARSE_ERRORS,
+    authority_key_identifier,
     build_certificate,
     make_name,
     organisation_of,
@@ -108,7 +109,7 @@ class DevelopmentAuthority:
         certificate = build_certificate(
             subject=name,
             public_key=key.public_key(),
-            issuer=name,
+            issuer=None,
             issuer_key=key,
             now=now,
             lifetime=lifetime,
@@ -227,7 +228,7 @@ class DevelopmentAuthority:
         return build_certificate(
             subject=make_name(self.msp_id, units, common_name),
             public_key=key,
-            issuer=root.subject,
+            issuer=root,
             issuer_key=self._key,
             now=now,
             lifetime=min(lifetime, root.not_valid_after_utc - now.replace(microsecond=0)),
@@ -280,9 +281,7 @@ class DevelopmentAuthority:
             .last_update(date)
             .next_update(date + _TEN_YEARS)
             .add_extension(x509.CRLNumber(number), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
-            )
+            .add_extension(authority_key_identifier(self._certificate), critical=False)
         )
         for serial, revoked in sorted(entries.items()):
             builder = builder.add_revoked_certificate(

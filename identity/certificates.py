@@ -21,6 +21,7 @@ from identity.signatures import low_s, p256_public_key, spki_of
 __all__ = [
     "MAX_CERTIFICATE_BYTES",
     "PARSE_ERRORS",
+    "authority_key_identifier",
     "build_certificate",
     "canonical",
     "common_name_of",
@@ -232,11 +233,27 @@ def make_name(msp_id: str, units: tuple[str, ...], common_name: str) -> x509.Nam
     )
 
 
+def authority_key_identifier(
+    issuer: x509.Certificate | ec.EllipticCurvePublicKey,
+) -> x509.AuthorityKeyIdentifier:
+    """How a certificate or list names its issuer's key: as the issuer's certificate does.
+
+    Authorities not made here may have an identifier that is no SHA-1 (RFC 7093), so it is not computed anew.
+
+    Args:
+        issuer: its certificate; or the key of a root that has none yet.
+    """
+    if isinstance(issuer, x509.Certificate):
+        found = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+        return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(found.value)
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer)
+
+
 def build_certificate(
     *,
     subject: x509.Name,
     public_key: ec.EllipticCurvePublicKey,
-    issuer: x509.Name,
+    issuer: x509.Certificate | None,
     issuer_key: ec.EllipticCurvePrivateKey,
     now: datetime,
     lifetime: timedelta,
@@ -248,7 +265,7 @@ def build_certificate(
     Args:
         subject: subject name.
         public_key: subject's key.
-        issuer: issuer name; equal to `subject` for a root.
+        issuer: the issuer's certificate; None for a root.
         issuer_key: issuer's private key.
         now: start of validity, with a time zone; cut to whole seconds.
         lifetime: length of validity, positive.
@@ -278,7 +295,7 @@ def build_certificate(
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
-            .issuer_name(issuer)
+            .issuer_name(subject if issuer is None else issuer.subject)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(start)
@@ -288,9 +305,7 @@ def build_certificate(
             )
             .add_extension(x509.KeyUsage(**usage), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
-            )
+            .add_extension(authority_key_identifier(public_key if issuer is None else issuer), critical=False)
         )
         for extension in extensions:
             builder = builder.add_extension(extension, critical=False)

@@ -40,7 +40,7 @@ def _build(now: datetime, **changes: Any) -> x509.Certificate:
     wanted = {
         "subject": name,
         "public_key": key.public_key(),
-        "issuer": name,
+        "issuer": None,
         "issuer_key": key,
         "now": now,
         "lifetime": timedelta(days=1),
