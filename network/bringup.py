@@ -143,7 +143,7 @@ def prepare(layout: Layout, topology: Topology, chains: Iterable[ChainSpec], nod
         IdentityProblem: an identity that is there cannot be used.
         NetworkError: the disk refuses.
     """
-    make_organisations(layout, dict.fromkeys(msp_id for chain in chains for msp_id in chain.msp_ids))
+    make_organisations(layout, chains)
     make_node_identities(layout, nodes)
     write_builder(layout)
     for node in nodes:

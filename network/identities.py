@@ -16,7 +16,7 @@ from network.errors import IdentityProblem
 from network.files import write_bytes
 from network.layout import Layout
 from network.own_material import brings_its_own, check_node, check_organisation, tls_roots_of
-from network.topology import Node
+from network.topology import ChainSpec, Node
 
 __all__ = [
     "MEMBER_ROLES",
@@ -45,16 +45,23 @@ _CERTIFICATE: Final = "cert.pem"
 _MAX_NAME: Final = 64  # RFC 5280, ub-common-name
 
 
-def make_organisations(layout: Layout, msp_ids: Iterable[str]) -> None:
-    """Authorities, members' identities and public MSP folder of organisations.
+def make_organisations(layout: Layout, chains: Iterable[ChainSpec]) -> None:
+    """Authorities, members' identities and public MSP folder of the organisations of some chains.
 
     Raises:
         IdentityProblem: what is there cannot be used.
     """
-    for msp_id in msp_ids:
+    needed: dict[str, set[Role]] = {}
+    for chain in chains:
+        for msp_id in chain.msp_ids:
+            needed.setdefault(msp_id, {Role.ADMIN})
+        for msp_id in chain.organisations:
+            # Every organisation with a peer signs anchors; the chains are told its key when they are set up.
+            needed[msp_id].add(Role.ANCHOR_SIGNER)
+    for msp_id, roles in needed.items():
         try:
             if brings_its_own(layout, msp_id):
-                check_organisation(layout, msp_id)
+                check_organisation(layout, msp_id, roles)
             else:
                 _make_organisation(layout, msp_id)
             write_folders(layout, msp_id)

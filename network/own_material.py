@@ -6,7 +6,7 @@ not. docs/network.md says which files are wanted where.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -78,17 +78,23 @@ def tls_roots_of(layout: Layout, msp_id: str) -> bytes:
     return b"".join(pem.rstrip() + b"\n" for pem in found)
 
 
-def check_organisation(layout: Layout, msp_id: str) -> None:
-    """An organisation's own MSP folder, administrator, other members and clients' TLS identity.
+def check_organisation(layout: Layout, msp_id: str, needed: Iterable[Role]) -> None:
+    """An organisation's own MSP folder, members and clients' TLS identity.
+
+    Args:
+        layout: of the network.
+        msp_id: the organisation.
+        needed: roles that must be there; others are checked where they are.
 
     Raises:
         IdentityProblem: naming everything that is missing or does not fit.
     """
     msp = read_msp(layout.msp(msp_id), msp_id)
-    problems = list(_member(msp, layout.identity(msp_id, Role.ADMIN.value), Role.ADMIN))
+    wanted = set(needed)
+    problems: list[str] = []
     for role in Role:
         folder = layout.identity(msp_id, role.value)
-        if role is not Role.ADMIN and folder.exists():
+        if role in wanted or folder.exists():
             problems += _member(msp, folder, role)
     problems += _endpoint(tls_roots_of(layout, msp_id), layout.client_tls_folder(msp_id), None)
     _raise(problems)
