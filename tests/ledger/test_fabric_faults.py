@@ -65,9 +65,7 @@ MALFORMED = "access denied: channel [edge-a] creator org unknown, creator is mal
         (endorse("error validating proposal: proposal client identity expired"), IdentityExpired),
         (endorse("ProposalResponsePayloads do not match"), EndorsementMismatch),
         (
-            endorse(
-                "rpc error: code = ResourceExhausted desc = message larger than max (2 vs. 1)"
-            ),
+            endorse("rpc error: code = ResourceExhausted desc = message larger than max (2 vs. 1)"),
             MessageTooLarge,
         ),
         (

@@ -368,6 +368,12 @@ def _response(**content: Any) -> Any:
 
 def new_member(msp_id: str = "Org1MSP") -> tuple[Identity, Sign]:
     """A self-signed certificate and what signs for it."""
+    key, identity = new_key_and_member(msp_id)
+    return identity, private_key_sign(key)
+
+
+def new_key_and_member(msp_id: str = "Org1MSP") -> tuple[bytes, Identity]:
+    """A private key in PEM, and who holds it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "member")])
     now = datetime.now(UTC)
@@ -385,4 +391,4 @@ def new_member(msp_id: str = "Org1MSP") -> tuple[Identity, Sign]:
     raw = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return Identity(msp_id, pem), private_key_sign(raw)
+    return raw, Identity(msp_id, pem)
