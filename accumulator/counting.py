@@ -244,3 +244,16 @@ def protocol3_counted(proofs: int, bits: int) -> Protocol3Cost:
     random bit vector is zero, and its multiplication saved, only once in 2^t).
     """
     return Protocol3Cost(independent=proofs * 3 * bits // 2, batch=2**proofs - proofs - 1 + 2 * bits)
+
+
+def protocol3_exact(elements: Sequence[int]) -> tuple[Count, Count]:
+    """Protocol 3 (as meant) for these exponents, and as many powers one by one, exactly.
+
+    The table takes 2^t - t - 1 multiplications. The top bit's product is in it; each bit below costs a
+    squaring, and a multiplication where not all exponents have a zero there.
+    """
+    bits = max(element.bit_length() for element in elements)
+    columns = sum(any(element >> place & 1 for element in elements) for place in range(bits - 1))
+    batch = Count(bits - 1, 2 ** len(elements) - len(elements) - 1 + columns)
+    independent = sum((power_count(element) for element in elements), Count())
+    return batch, independent

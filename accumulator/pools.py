@@ -15,8 +15,8 @@ from typing import Any
 import gmpy2
 
 from accumulator.errors import Cancelled
+from accumulator.group import Group
 from accumulator.membership import all_membership_witnesses
-from accumulator.native import group_of
 from accumulator.parameters import Parameters
 from accumulator.planning import Costs, Plan, measured_costs, part_bounds
 from accumulator.primes import check_width
@@ -114,7 +114,7 @@ class _Run:
     def __init__(
         self, executor: ProcessPoolExecutor, parameters: Parameters, primes: Sequence[int], costs: Costs
     ) -> None:
-        self._executor, self._costs, self._n = executor, costs, parameters.modulus.n
+        self._executor, self._costs, self._group = executor, costs, parameters.group
         self._primes = list(primes)
         self._done: list[int | None] = [None] * len(primes)
 
@@ -132,7 +132,9 @@ class _Run:
             for first, end in part_bounds(len(self._primes), parts):
                 rest = self._primes[:first] + self._primes[end:]
                 inside = self._primes[first:end]
-                opening = self._executor.submit(_open_part, self._n, value_before, rest, inside, self._costs)
+                opening = self._executor.submit(
+                    _open_part, self._group, value_before, rest, inside, self._costs
+                )
                 openings[opening] = first
             made = 0
             while openings or groups:
@@ -158,19 +160,19 @@ class _Run:
     def _submit_groups(self, offset: int, opened: _Groups, groups: dict[Future[list[int]], int]) -> None:
         for low, high, value in opened:
             first, end = offset + low, offset + high
-            future = self._executor.submit(_open_group, self._n, value, self._primes[first:end], self._costs)
+            future = self._executor.submit(
+                _open_group, self._group, value, self._primes[first:end], self._costs
+            )
             groups[future] = first
 
 
-def _open_part(n: int, value: int, rest: Sequence[int], primes: Sequence[int], costs: Costs) -> _Groups:
+def _open_part(group: Group, value: int, rest: Sequence[int], primes: Sequence[int], costs: Costs) -> _Groups:
     """In a worker: bring the value down to a part of the range and open the part into groups."""
-    group = group_of(n)
     residue = group._power(gmpy2.mpz(value), int(integer_product(rest)))
     opened = root_factor(group, residue, primes, Plan(costs, stop=_GROUP))
     return [(first, end, int(each)) for first, end, each in opened]
 
 
-def _open_group(n: int, value: int, primes: Sequence[int], costs: Costs) -> list[int]:
+def _open_group(group: Group, value: int, primes: Sequence[int], costs: Costs) -> list[int]:
     """In a worker: the membership witnesses of one group."""
-    group = group_of(n)
     return [group.canonical(each) for _, _, each in root_factor(group, gmpy2.mpz(value), primes, Plan(costs))]

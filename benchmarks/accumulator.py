@@ -7,8 +7,9 @@ measured in the same run.
 Another implementation is timed in the same run, round by round with ours, when a command for it is given:
 ``--peer NAME=COMMAND``. It is run as ``COMMAND OPERATION COUNT`` and prints the CPU milliseconds of that
 operation alone (elements hashed beforehand); any other exit code than 0 means that it has no such operation.
-Operations: hash_to_prime (one), accumulate, witness, all_witnesses, verify_one, verify_batch (one value,
-hashing included).
+Operations: hash_to_prime (one), accumulate and witness from its generator, accumulate_from_anchor and
+witness_from_anchor from any other value (where it does not know these, the plain ones are asked: only a
+generator such as 2 makes a difference), all_witnesses, verify_one, verify_batch (one value, with hashing).
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +39,14 @@ from accumulator.counting import (
     power_count,
     table_count,
 )
+from accumulator.group import Group
+from accumulator.native import NativeGroup
 from accumulator.planning import Plan, measured_costs
 from accumulator.pools import WitnessPool
 from accumulator.table_files import load_or_build_table
 from benchmarks.machine import machine_facts
+from benchmarks.membership_service import measure_chain_length, measure_service
+from benchmarks.paper_protocols import measure_paper, render_paper
 
 __all__ = ["main", "measure", "render"]
 
@@ -61,8 +67,20 @@ class Operation:
     """How often `action` does the operation."""
     prepare: Callable[[], object] | None = None
     """Called before each round, not timed."""
+    native: Callable[[], object] | None = None
+    """The same with powers by the kernel."""
     samples: list[float] = field(default_factory=list)
+    native_samples: list[float] = field(default_factory=list)
     peers: dict[str, list[float]] = field(default_factory=dict)
+
+
+class LibraryParameters(acc.Parameters):
+    """Parameters whose arithmetic is the library's, whether or not a kernel is installed."""
+
+    @cached_property
+    def group(self) -> Group:
+        """The group over gmpy2."""
+        return Group(self.modulus.n)
 
 
 @dataclass(frozen=True)
@@ -82,7 +100,7 @@ class Material:
     @classmethod
     def make(cls, small: int, large: int, folder: Path) -> Material:
         """Elements and a table; not timed."""
-        parameters = acc.default_parameters("edge-a")
+        parameters = LibraryParameters(acc.default_parameters("edge-a").modulus, "edge-a")
         digests = [hashlib.sha256(f"benchmark {number}".encode()).digest() for number in range(large)]
         found = [acc.hash_to_prime(digest) for digest in digests]
         primes = [each.prime for each in found]
@@ -119,12 +137,12 @@ def _operations(material: Material) -> list[Operation]:
         by_table = table_count(table.layout, acc.product(primes))
         made += [
             Operation(
-                f"accumulate_{size}", lambda p=primes: acc.accumulate(parameters, g, p, table=table),
+                f"accumulate_{size}", partial(acc.accumulate, parameters, g, primes, table=table),
                 by_table, ("accumulate", size),
             ),
             Operation(
-                f"accumulate_{size}_from_anchor", lambda p=primes: acc.accumulate(parameters, anchor, p),
-                accumulate_count(primes), ("accumulate", size),
+                f"accumulate_{size}_from_anchor", partial(acc.accumulate, parameters, anchor, primes),
+                accumulate_count(primes), ("accumulate_from_anchor", size),
             ),
         ]  # fmt: skip
     everything = material.primes
@@ -139,16 +157,16 @@ def _operations(material: Material) -> list[Operation]:
             f"witness_{material.large}_from_anchor",
             lambda: acc.membership_witness(parameters, anchor, everything, 0),
             accumulate_count(everything[1:]),
-            ("witness", material.large),
+            ("witness_from_anchor", material.large),
         ),
     ]
-    costs = measured_costs(parameters.modulus.n.bit_length())
+    costs = measured_costs(parameters.group)
     for size in (material.small, material.large):
         primes = material.primes[:size]
         made.append(
             Operation(
                 f"all_witnesses_{size}",
-                lambda p=primes: acc.all_membership_witnesses(parameters, anchor, p),
+                partial(acc.all_membership_witnesses, parameters, anchor, primes),
                 all_membership_witnesses_count(primes, Plan(costs)),
                 ("all_witnesses", size),
             )
@@ -255,6 +273,7 @@ def measure(
     *,
     small: int = 1000,
     large: int = 10000,
+    chain: int = 1_000_000,
     peers: dict[str, list[str]] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
@@ -264,6 +283,7 @@ def measure(
         repeats: rounds.
         small: elements of the small ranges.
         large: elements of the large range.
+        chain: elements of the long chain.
         peers: command of each other implementation.
         say: told what is being done.
 
@@ -276,12 +296,21 @@ def measure(
         say("elements and tables")
         material = Material.make(small, large, Path(folder))
         operations = _operations(material)
+        native = acc.default_parameters("edge-a")
+        if isinstance(native.group, NativeGroup):
+            same = _operations(replace(material, parameters=native))
+            for operation, by_kernel in zip(operations, same, strict=True):
+                operation.native = by_kernel.action
         for number in range(repeats):
             for operation in operations:
                 if operation.prepare is not None:
                     operation.prepare()
                 say(f"round {number + 1} of {repeats}: {operation.name}")
                 operation.samples.append(_cpu_ms(operation.action) / operation.times)
+                if operation.native is not None:
+                    if operation.prepare is not None:
+                        operation.prepare()
+                    operation.native_samples.append(_cpu_ms(operation.native) / operation.times)
             asked = dict.fromkeys(operation.peer for operation in operations if operation.peer)
             for what in asked:
                 if number and what == ("all_witnesses", large):
@@ -289,6 +318,8 @@ def measure(
                 for name, command in peers.items():
                     say(f"round {number + 1} of {repeats}: {name} {what[0]} {what[1]}")
                     taken = _peer_ms(command, *what)
+                    if taken is None and what[0].endswith("_from_anchor"):
+                        taken = _peer_ms(command, what[0].removesuffix("_from_anchor"), what[1])
                     if taken is not None:
                         for operation in operations:
                             if operation.peer == what:
@@ -296,12 +327,25 @@ def measure(
         montgomery = statistics.median(_montgomery_ms(material.parameters) for _ in range(5))
         tables = {
             str(size): statistics.median(
-                _cpu_ms(lambda s=size: acc.build_table(material.parameters, s)) for _ in range(repeats)
+                _cpu_ms(partial(acc.build_table, material.parameters, size)) for _ in range(repeats)
             )
             for size in (small, large)
         }
-        wall = _wall(material, repeats, say)
-    return _result(operations, repeats, montgomery, tables, wall, facts)
+        wall = {"library": _wall(material, repeats, say)}
+        if isinstance(native.group, NativeGroup):
+            wall["kernel"] = _wall(replace(material, parameters=native), repeats, say)
+        say("chains of several lengths")
+        lengths = measure_chain_length(native, Path(folder), (small, chain), small, repeats)
+        say("the proof service")
+        service = measure_service(native, Path(folder), 20, small, 2 * small)
+        say("the paper's protocols")
+        paper = measure_paper(repeats)
+    return _result(operations, repeats, montgomery, tables, facts) | {
+        "wall_ms": wall,
+        "chain_length": lengths,
+        "proof_service": service,
+        "paper": paper,
+    }
 
 
 def _montgomery_ms(parameters: acc.Parameters) -> float:
@@ -333,17 +377,21 @@ def _result(
     repeats: int,
     montgomery: float,
     tables: dict[str, float],
-    wall: dict[str, float],
     facts: dict[str, Any],
 ) -> dict[str, Any]:
     cpu = {operation.name: statistics.median(operation.samples) for operation in operations}
+    kernel = {
+        operation.name: statistics.median(operation.native_samples)
+        for operation in operations
+        if operation.native_samples
+    }
     counts = {operation.name: operation.count for operation in operations if operation.count}
     return {
         "modulus_bits": 2048,
         "repeats": repeats,
         "machine": facts,
         "cpu_ms": cpu,
-        "wall_ms": wall,
+        "kernel_cpu_ms": kernel,
         "table_build_ms": tables,
         "montgomery_multiplication_ms": montgomery,
         "multiplications": {
@@ -370,8 +418,18 @@ def _result(
 
 def render(result: dict[str, Any]) -> str:
     """docs/benchmarks-accumulator.md."""
-    facts = result["machine"]
+    facts, kernel = result["machine"], result["kernel_cpu_ms"]
     peers = sorted({name for each in result["peers_cpu_ms"].values() for name in each})
+    titles = [
+        "operation",
+        "ms",
+        "x powmod",
+        "counted",
+        "x counted",
+        *(["kernel ms", "times"] if kernel else []),
+    ]
+    for peer in peers:
+        titles += [f"{peer} ms", "ratio", *(["kernel ratio"] if kernel else [])]
     lines = [
         "# What the accumulator costs",
         "",
@@ -380,14 +438,16 @@ def render(result: dict[str, Any]) -> str:
         f"{facts['gmp']}; load average at the start {facts['load_average']}. |N| = {result['modulus_bits']}, "
         f"256-bit primes, medians of {result['repeats']}, process CPU milliseconds in one process.",
         "",
-        "*Counted*: squarings and multiplications modulo N by the algorithm's formula, asserted in the tests "
-        "(a library power by square-and-multiply: the library's windows take fewer, hence ratios below 1). "
-        "*x counted*: the time over that count times one Montgomery multiplication "
+        "*ms*: in pure gmpy2. *Counted*: squarings and multiplications modulo N by the algorithm's formula, "
+        "asserted in the tests (a library power by square-and-multiply: the library's windows take fewer, "
+        "hence ratios below 1). *x counted*: the time over that count times one Montgomery multiplication "
         f"({result['montgomery_multiplication_ms'] * 1000:.2f} µs in this run). *x powmod*: over one power "
-        "with a 256-bit exponent.",
+        "with a 256-bit exponent. *Kernel*: with the optional compiled kernel "
+        "([decision 13](decisions/0013-an-optional-kernel-for-powers.md)), and how many times faster. "
+        "*Ratio*: ours over theirs.",
         "",
-        "| operation | ms | x powmod | counted | x counted |" + "".join(f" {p} ms | ratio |" for p in peers),
-        "|---|---:|---:|---:|---:|" + "---:|---:|" * len(peers),
+        "| " + " | ".join(titles) + " |",
+        "|---|" + "---:|" * (len(titles) - 1),
     ]
     for name, ms in result["cpu_ms"].items():
         count = result["multiplications"].get(name)
@@ -398,36 +458,62 @@ def render(result: dict[str, Any]) -> str:
             f"{count['squarings'] + count['multiplications']:,}" if count else "",
             _figure(result["ratio_to_counted"][name]) if count else "",
         ]
+        if kernel:
+            cells += [_figure(kernel[name]), _figure(ms / kernel[name])]
         for peer in peers:
             taken = result["peers_cpu_ms"].get(name, {}).get(peer)
-            ratio = result["ratio_to_peers"].get(name, {}).get(peer)
-            cells += ["", ""] if taken is None else [_figure(taken), _figure(ratio)]
+            cells += ["", ""] if taken is None else [_figure(taken), _figure(ms / taken)]
+            if kernel:
+                cells.append("" if taken is None else _figure(kernel[name] / taken))
         lines.append("| " + " | ".join(cells) + " |")
-    lines += [
-        "",
+    lines += ["", *_notes(result, peers), "", *render_paper(result["paper"]), ""]
+    return "\n".join(lines)
+
+
+def _notes(result: dict[str, Any], peers: Sequence[str]) -> list[str]:
+    length, service = result["chain_length"], result["proof_service"]
+    shortest, longest = length["cpu_ms"]
+    lines = [
         "`accumulate` and `witness` without `_from_anchor` start at the generator, with "
         "a table; a range that begins at an anchor has none. `all_witnesses` begin at an anchor. "
         "`verify_batch_100` is one value: certificates, one aggregate, one proof of exponentiation; `_bare` "
         "leaves the certificates out; `_many_values` is by random exponents, certificates included. "
         "`append_only` and `non_membership` are of the smaller range.",
         "",
-        "With a worker process for each processor, wall milliseconds: "
-        + ", ".join(f"`{name}` {_figure(ms)}" for name, ms in result["wall_ms"].items())
-        + " (they mean little where the load average above says that something else ran too)"
+        "With a worker process for each processor, wall milliseconds (they mean little where the load "
+        "average above says that something else ran too): "
+        + "; ".join(
+            f"{way}: " + ", ".join(f"`{name}` {_figure(ms)}" for name, ms in times.items())
+            for way, times in result["wall_ms"].items()
+        )
         + ". Building the generator's table once, CPU milliseconds: "
         + ", ".join(f"for {size} elements {_figure(ms)}" for size, ms in result["table_build_ms"].items())
         + ".",
         "",
+        "## A long chain, and many requests",
+        "",
+        f"One membership witness from the stored anchor value, in the newest range of {length['range']:,} "
+        f"elements, with nothing kept: {_figure(length['cpu_ms'][shortest])} ms in a chain of "
+        f"{int(shortest):,} elements, {_figure(length['cpu_ms'][longest])} ms in one of {int(longest):,} "
+        f"(an index of {_figure(length['file_mib'][longest])} MiB): {length['ratio']:.3f} times as much.",
+        "",
+        f"The gateway's proof service, {service['clients']} clients at once, {service['requests']:,} "
+        f"requests for random elements of {service['ranges']} ranges of {service['range']:,}: "
+        f"{_figure(service['cold']['per_s'])} a second "
+        f"({_figure(service['cold']['cpu_ms_each'])} ms of CPU each) while all witnesses have to be made, "
+        f"{_figure(service['warm']['per_s'])} a second "
+        f"({_figure(service['warm']['cpu_ms_each'])} ms) once they are kept; HTTP not included.",
     ]
     if peers:
         lines += [
+            "",
             "Other implementations were built by whoever ran this and timed in the same run, round by round: "
             "one thread, elements hashed beforehand but for `verify_batch_100`, which hashes; all witnesses "
             "of the larger range once. Their `accumulate` and `witness` include the product of the primes as "
-            "they form it.",
-            "",
+            "they form it. From its generator 2, cambrian's power multiplies by shifting; `_from_anchor` it "
+            "begins at another value, as every range but the first does.",
         ]
-    return "\n".join(lines)
+    return lines
 
 
 def _figure(number: float) -> str:
@@ -440,6 +526,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=5, help="rounds (medians are taken)")
     parser.add_argument("--small", type=int, default=1000, help="elements of the small ranges")
     parser.add_argument("--large", type=int, default=10000, help="elements of the large range")
+    parser.add_argument("--chain", type=int, default=1_000_000, help="elements of the long chain")
     parser.add_argument(
         "--peer", action="append", default=[], metavar="NAME=COMMAND", help="another implementation"
     )
@@ -456,6 +543,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asked.repeats,
         small=asked.small,
         large=asked.large,
+        chain=asked.chain,
         peers=peers,
         say=lambda line: print(line, flush=True),
     )

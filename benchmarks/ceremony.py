@@ -10,6 +10,7 @@ import secrets
 import statistics
 import sys
 import time
+from functools import partial
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -30,7 +31,7 @@ def run(bits: int, parties: int, batch: int) -> tuple[int, int, float]:
     begun = time.process_time()
     histories = [History(settings, verify) for _ in keys]
     sessions = [
-        Session(i + 1, histories[i], lambda message, key=key: sign_der(key, message), secrets.token_bytes)
+        Session(i + 1, histories[i], partial(sign_der, key), secrets.token_bytes)
         for i, key in enumerate(keys)
     ]
     waiting: list[tuple[int, Send]] = []

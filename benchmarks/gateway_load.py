@@ -23,6 +23,7 @@ from gateway.client import DeviceClient, enrolment
 from identity import KeyPair
 from ledger.port import Ledger
 from network.supervisor import Supervisor
+from protocol.configuration import Configuration
 from protocol.elements import views
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "processor_seconds",
     "recording_transactions",
     "running_gateway",
+    "signature_checks",
 ]
 
 _START_S = 60.0
@@ -145,6 +147,11 @@ def _await(url: str, supervisor: Supervisor) -> None:
             pass
         time.sleep(0.05)
     raise MeasurementFailed("the gateway does not come up")
+
+
+def signature_checks(ledger: Ledger) -> int:
+    """How often a reading's signature is verified: by the gateway and by every organisation that endorses."""
+    return 1 + Configuration.from_block(ledger.block(0)).endorsement.required
 
 
 def free_port() -> int:

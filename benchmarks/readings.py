@@ -24,6 +24,7 @@ from benchmarks.gateway_load import (
     processor_seconds,
     recording_transactions,
     running_gateway,
+    signature_checks,
 )
 from edgeproof.deployment import Backend, Deployment, Plan
 from edgeproof.setup import make_deployment
@@ -46,8 +47,8 @@ def measure_readings(
         repeats: how often; there is one more to warm up.
 
     Returns:
-        ``readings_per_s`` (median), ``runs`` (of each repeat), ``readings_per_transaction``, and
-        ``cpu_ms_a_reading`` by process (median).
+        ``readings_per_s`` (median), ``runs`` (of each repeat), ``readings_per_transaction``,
+        ``signature_checks`` (of each reading) and ``cpu_ms_a_reading`` by process (median).
 
     Raises:
         MeasurementFailed: not every reading was answered as recorded.
@@ -68,12 +69,14 @@ def measure_readings(
             runs.append(_shares(run, spent, load.requests * batch))
             rates.append(load.requests * batch / run.answers.seconds)
         transactions = recording_transactions(gateway.ledger, first)
+        checks = signature_checks(gateway.ledger)
     return {
         "batch": batch,
         "connections": connections,
         "readings_per_s": statistics.median(rates),
         "runs": rates,
         "readings_per_transaction": load.requests * batch * repeats / transactions,
+        "signature_checks": checks,
         "cpu_ms_a_reading": {name: statistics.median(run[name] for run in runs) for name in runs[0]},
     }
 

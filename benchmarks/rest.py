@@ -14,13 +14,17 @@ from typing import Any
 
 from benchmarks.device_load import Load, reading_bytes
 from benchmarks.errors import MeasurementFailed
-from benchmarks.gateway_load import LoadRun, RunningGateway, recording_transactions, running_gateway
+from benchmarks.gateway_load import (
+    LoadRun,
+    RunningGateway,
+    recording_transactions,
+    running_gateway,
+    signature_checks,
+)
 from benchmarks.measure import latencies, median_row, percentile, rotated
 from benchmarks.scale import Say, Scale
 from edgeproof.deployment import Deployment, Plan
 from edgeproof.setup import make_deployment
-from edgeproof.wiring import Parts
-from protocol.configuration import Configuration
 
 __all__ = ["measure_gateway", "measure_rest"]
 
@@ -59,7 +63,7 @@ def measure_gateway(deployment: Deployment, folder: Path, scale: Scale, say: Say
             "reading_bytes": len(reading_bytes(0)),
             "devices": scale.devices,
             # Once when it comes in, and once by the contract for each organisation that endorses.
-            "signature_checks": 1 + _endorsers(deployment),
+            "signature_checks": signature_checks(gateway.ledger),
         }
 
 
@@ -156,10 +160,3 @@ def _row(runs: list[LoadRun], readings: int) -> dict[str, Any]:
             run.gateway_cpu_s * 1000 / (len(run.answers.times) * readings) for run in runs
         ),
     }
-
-
-def _endorsers(deployment: Deployment) -> int:
-    """Organisations that run the contract for a transaction."""
-    with Parts(deployment, "bench") as parts:
-        genesis = parts.readers[_EDGE].block(0)
-    return Configuration.from_block(genesis).endorsement.required

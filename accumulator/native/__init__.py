@@ -72,7 +72,7 @@ class NativeGroup(Group):
         self._modulus = self._ffi.gc(made, self._lib.edgeproof_modulus_free)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return group_of, (self.n,)
+        return _unpickled, (self.n,)
 
     def _power(self, base: gmpy2.mpz, exponent: int) -> gmpy2.mpz:
         bits = int(exponent).bit_length() if isinstance(exponent, int) else exponent.bit_length()
@@ -112,6 +112,12 @@ class NativeGroup(Group):
 
     def _decode(self, raw: Any) -> gmpy2.mpz:
         return gmpy2.mpz.from_bytes(bytes(self._ffi.buffer(raw)), "little") % self._n
+
+
+@lru_cache(maxsize=8)
+def _unpickled(n: int) -> Group:
+    """One group a process, however many tasks bring it; where it arrives there may be no kernel."""
+    return group_of(n)
 
 
 @lru_cache(maxsize=1024)

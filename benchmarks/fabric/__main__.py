@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.accumulator_cost import measure_accumulator_cost
 from benchmarks.errors import MeasurementFailed
 from benchmarks.fabric.contract import Put
-from benchmarks.fabric.load import measure_closed, measure_in_flight, measure_open
+from benchmarks.fabric.load import measure_closed, measure_in_flight, measure_open, warm_up
 from benchmarks.fabric.network import (
     CHAINCODE,
     PAPER_EDGE,
@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.repeats is not None:
         scale = scale.repeated(asked.repeats)
     parts = set(asked.only or _PARTS)
-    path = asked.out / "fabric.json"
+    # Tiny sizes show that the measurements run; their figures are never beside real ones.
+    path = asked.out / ("fabric-quick.json" if asked.quick else "fabric.json")
     asked.out.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     failed = False
@@ -61,21 +62,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"[{time.perf_counter() - started:6.1f} s] {line}", flush=True)
 
     def keep(part: dict[str, Any]) -> None:
-        # After every part: an hour's figures are not lost with the last one.
+        # After every part: an hour's figures are not lost with the last one. Each has its own circumstances,
+        # as parts may be measured on different days.
         found.update(part)
+        found.setdefault("measured", {}).update(dict.fromkeys(part, about))
         path.write_text(json.dumps(found, indent=1) + "\n")
 
     if not asked.render:
         machine = machine_facts()
+        about = {"machine": machine, "scale": asdict(scale)}
         say(f"load average {machine['load_average']} on {machine['cores']} cores")
-        keep({"name": "fabric", "machine": machine, "scale": asdict(scale)})
         for measure in (_on_small_edges, _on_the_default):
             try:
                 measure(parts, asked.out / "fabric", scale, say, keep)
             except (MeasurementFailed, NetworkError) as error:
                 print(f"failed: {error}", file=sys.stderr, flush=True)
                 failed = True
-    # Tiny sizes show that the measurements run; their figures are not for the page.
     if not asked.quick or asked.docs != _parser().get_default("docs"):
         asked.docs.write_text(render(found))
         print(f"{asked.docs} is written")
@@ -92,13 +94,17 @@ def _on_small_edges(parts: set[str], folder: Path, scale: Scale, say: Say, keep:
     with bench_network(folder / "edges", say) as bench, ExitStack() as stack:
         ledger = bench.ledger(TUNED_EDGE)
         if "table1" in parts:
+            warm_up(ledger, scale)
             rows = measure_closed(ledger, "200 ms or 10", scale, say)
             closed = {row["bytes"]: row["tx_per_s"] for row in rows}
             keep({"table1": rows, "paper": [{"bytes": size, **row} for size, row in PAPER.items()]})
             keep({"open": measure_open(ledger, closed, scale, say)})
         if "paper" in parts:
-            keep({"table1_paper": measure_closed(bench.ledger(PAPER_EDGE), "2 s or 10", scale, say)})
+            paced = bench.ledger(PAPER_EDGE)
+            warm_up(paced, scale)
+            keep({"table1_paper": measure_closed(paced, "2 s or 10", scale, say)})
         if "flight" in parts:
+            warm_up(ledger, scale)
             keep({"in_flight": measure_in_flight(ledger, scale, say)})
         if "node" in parts and NodeClient.is_possible():
             node = stack.enter_context(NodeClient(folder / "node", _node_setting(bench, folder)))

@@ -11,7 +11,12 @@ from benchmarks.measure import Latencies, closed_loop, median_row, open_loop
 from benchmarks.scale import Say, Scale
 from ledger.port import Ledger
 
-__all__ = ["measure_closed", "measure_in_flight", "measure_open"]
+__all__ = ["measure_closed", "measure_in_flight", "measure_open", "warm_up"]
+
+
+def warm_up(ledger: Ledger, scale: Scale) -> None:
+    """One closed loop of small values, of which nothing is kept."""
+    _closed(ledger, min(scale.sizes), scale.clients, scale.each)
 
 
 def measure_closed(ledger: Ledger, name: str, scale: Scale, say: Say) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ from accumulator.counting import (
     power_count,
     protocol3_claimed,
     protocol3_counted,
+    protocol3_exact,
     simultaneous_powers_count,
     table_count,
 )
@@ -229,3 +230,28 @@ def test_the_papers_arithmetic():
     assert round(100 * 2034 / 16384, 1) == 12.4  # what is printed follows from the misprint 2034
     assert round(100 * protocol3_counted(8, 2048).share, 1) == 17.7
     assert round(100 * protocol3_counted(8, 256).share, 1) == 24.7
+
+
+@given(st.lists(st.integers(1, 2**64), min_size=1, max_size=6))
+def test_protocol_3_is_counted_exactly(modulus, elements):
+    """Against the protocol itself, every multiplication of residues counted as it is made."""
+    group = CountingGroup(modulus.n)
+    proofs = [gmpy2.mpz(number + 3) for number in range(len(elements))]
+    table = [None]
+    for proof in proofs:
+        table += [proof if entry is None else group._multiply(entry, proof) for entry in table]
+    result = None
+    for bit in range(max(map(int.bit_length, elements)) - 1, -1, -1):
+        vector = sum((element >> bit & 1) << position for position, element in enumerate(elements))
+        if result is not None:
+            result = group._multiply(result, result)
+        if table[vector] is not None:
+            result = table[vector] if result is None else group._multiply(result, table[vector])
+    batch, independent = protocol3_exact(elements)
+    # Two equal entries make a squaring of a product: only the sum is a property of the protocol.
+    assert group.count.total == batch.total
+    expected = 1
+    for proof, element in zip(proofs, elements, strict=True):
+        expected = expected * pow(int(proof), element, modulus.n) % modulus.n
+    assert result == expected
+    assert independent.total == sum(e.bit_length() + e.bit_count() - 2 for e in elements)
