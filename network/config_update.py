@@ -202,7 +202,8 @@ def _equal(old: Any, new: Any) -> bool:
         copied.CopyFrom(element)
         copied.version = 0
         plain.append(copied.SerializeToString(deterministic=True))
-    return plain[0] == plain[1]
+    first, second = plain
+    return bool(first == second)
 
 
 def _unversioned(group: configtx_pb2.ConfigGroup) -> configtx_pb2.ConfigGroup:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
 from fabric_protos.common import common_pb2, configtx_pb2
@@ -27,6 +27,8 @@ from network.errors import CommandFailed, NetworkError, NotReady
 from network.network import Network
 
 __all__ = ["ConfigBlock", "read_configuration", "submit_envelope", "update_channel"]
+
+T = TypeVar("T")
 
 _TIMEOUT_S: Final = 30.0
 _PAUSE_S: Final = 0.1
@@ -174,7 +176,7 @@ class _Orderer:
         raise NotReady(f"{self._chain}: an orderer ended the stream without a block")
 
 
-def _with_orderer(network: Network, chain: str, work: Any) -> Any:
+def _with_orderer(network: Network, chain: str, work: Callable[[_Orderer], T]) -> T:
     """Ask one orderer after the other until one answers; those that have just started do not at once."""
     spec = network.chain(chain)
     admin = Signer.load(network.layout.identity(spec.operator, Role.ADMIN.value), msp_id=spec.operator)
