@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         scale = scale.repeated(asked.repeats)
     parts = set(asked.only or _PARTS)
     # Tiny sizes show that the measurements run; their figures are never beside real ones.
+    asked.out = asked.out.resolve()  # the Node client runs in a folder of its own
     path = asked.out / ("fabric-quick.json" if asked.quick else "fabric.json")
     asked.out.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
