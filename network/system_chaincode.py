@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import grpc
 from fabric_protos.common import common_pb2
@@ -24,6 +24,7 @@ from network.errors import NotReady
 __all__ = ["Definition", "PeerQuestions"]
 
 _OK: Final = 200
+_NOT_FOUND: Final = 404
 _TIMEOUT_S: Final = 10.0
 _LIFECYCLE: Final = "_lifecycle"
 
@@ -34,13 +35,16 @@ Definition = Any
 class PeerQuestions:
     """Asks one peer, as an administrator of its organisation. To be closed after use."""
 
-    def __init__(self, endpoint: Endpoint, signer: Signer, client: TlsIdentity) -> None:
+    def __init__(
+        self, endpoint: Endpoint, signer: Signer, client: TlsIdentity, *, timeout_s: float = _TIMEOUT_S
+    ) -> None:
         """Nothing is connected yet.
 
         Args:
             endpoint: the peer.
             signer: the administrator.
             client: shown to a peer that wants its clients' certificates.
+            timeout_s: how long an answer may take, seconds.
         """
         credentials = grpc.ssl_channel_credentials(
             endpoint.tls_roots,
@@ -60,6 +64,7 @@ class PeerQuestions:
         self._signer = signer
         self._certificate_hash = client.fingerprint
         self._address = endpoint.address
+        self._timeout_s = timeout_s
 
     def close(self) -> None:
         """End the connection."""
@@ -95,48 +100,57 @@ class PeerQuestions:
         return frozenset(entry.package_id for entry in found)
 
     def definition(self, channel: str, name: str) -> Definition | None:
-        """The committed definition of a chaincode; None where there is none."""
+        """The committed definition of a chaincode; None where the peer knows the channel has none."""
         argument = lifecycle_pb2.QueryChaincodeDefinitionArgs(name=name).SerializeToString()
-        raw = self._ask(channel, _LIFECYCLE, "QueryChaincodeDefinition", argument, absent=b"")
-        return lifecycle_pb2.QueryChaincodeDefinitionResult.FromString(raw) if raw else None
+        function = "QueryChaincodeDefinition"
+        answer = self._answer(channel, _LIFECYCLE, function, argument)
+        if answer.status == _NOT_FOUND:  # said of an undefined name alone
+            return None
+        if answer.status != _OK:
+            self._refused(function, answer.message)
+        return lifecycle_pb2.QueryChaincodeDefinitionResult.FromString(answer.payload)
 
     def approved_package(self, channel: str, name: str, sequence: int) -> str | None:
         """The package id with which the peer's organisation approved a definition; None where it did not."""
-        argument = lifecycle_pb2.QueryApprovedChaincodeDefinitionArgs(name=name, sequence=sequence)
-        raw = self._ask(
-            channel, _LIFECYCLE, "QueryApprovedChaincodeDefinition", argument.SerializeToString(), absent=b""
-        )
-        if not raw:
-            return None
-        found = lifecycle_pb2.QueryApprovedChaincodeDefinitionResult.FromString(raw)
-        return str(found.source.local_package.package_id)
+        # All that it approved are asked for: asked for a missing one the peer answers as for any fault.
+        argument = lifecycle_pb2.QueryApprovedChaincodeDefinitionsArgs().SerializeToString()
+        raw = self._ask(channel, _LIFECYCLE, "QueryApprovedChaincodeDefinitions", argument)
+        found = lifecycle_pb2.QueryApprovedChaincodeDefinitionsResult.FromString(raw)
+        for entry in found.approved_chaincode_definitions:
+            if (entry.name, entry.sequence) == (name, sequence):
+                return str(entry.source.local_package.package_id)
+        return None
 
     def _ask(
-        self,
-        channel: str,
-        chaincode: str,
-        function: str,
-        *arguments: bytes,
-        absent: bytes | None = None,
-        timeout_s: float = _TIMEOUT_S,
+        self, channel: str, chaincode: str, function: str, *arguments: bytes, timeout_s: float | None = None
     ) -> bytes:
-        """The answer's payload; ``absent`` where that is given and the chaincode refuses.
+        """The answer's payload.
 
         Raises:
             NotReady: no answer, or a refusal.
         """
+        answer = self._answer(channel, chaincode, function, *arguments, timeout_s=timeout_s)
+        if answer.status != _OK:
+            self._refused(function, answer.message)
+        return bytes(answer.payload)
+
+    def _answer(
+        self, channel: str, chaincode: str, function: str, *arguments: bytes, timeout_s: float | None = None
+    ) -> Any:
+        """The chaincode's own response, whatever its status.
+
+        Raises:
+            NotReady: the peer does not answer, or does not take the question.
+        """
         signed = self._proposal(channel, chaincode, (function.encode(), *arguments))
+        limit = self._timeout_s if timeout_s is None else timeout_s
         try:
-            answer = self._endorser.ProcessProposal(signed, timeout=timeout_s, wait_for_ready=True)
+            return self._endorser.ProcessProposal(signed, timeout=limit, wait_for_ready=True).response
         except grpc.RpcError as error:
-            if absent is not None and error.code() is grpc.StatusCode.UNKNOWN:
-                return absent
             raise NotReady(f"{self._address}: {function}: {error.code().name}: {error.details()}") from error
-        if answer.response.status != _OK:
-            if absent is not None:
-                return absent
-            raise NotReady(f"{self._address}: {function}: {answer.response.message}")
-        return bytes(answer.response.payload)
+
+    def _refused(self, function: str, said: str) -> NoReturn:
+        raise NotReady(f"{self._address}: {function}: {said}")
 
     def _proposal(self, channel: str, chaincode: str, arguments: Sequence[bytes]) -> Any:
         nonce = secrets.token_bytes(24)
