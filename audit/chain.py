@@ -20,7 +20,7 @@ from fabric_protos.common import common_pb2
 
 from audit.anchors import check_signatures
 from audit.blocks import TrustedChain, TrustedChains, check_block
-from audit.errors import AuditError, Check, Conflict, Invalid, Unverifiable, failing
+from audit.errors import AuditError, Check, Conflict, Invalid, Untrusted, Unverifiable, failing
 from chaincode.api import AcceptAnchor
 from identity.errors import IdentityError
 from protocol.anchors import AnchorStatement, SignedStatement
@@ -144,7 +144,7 @@ class _Walk:
             for view in seen:
                 self._check_transaction(view, configuration, f"{where} transaction {view.index}")
         elif header_hash(block.header) != self._trusted.trust.genesis_hash:
-            raise Invalid(Check.TRUST, "is not the genesis block that is trusted", where)
+            raise Untrusted(Check.TRUST, "is not the genesis block that the trust root names", where)
         with failing(Check.ANCHOR_LINKAGE, InvalidStatement, where=where):
             self._statements += self._state.feed(block).statements
 

@@ -5,7 +5,8 @@ AuditError
 │   └── Conflict             two signed statements that cannot both be honest: evidence    exit 1
 ├── Unusable                 the caller's own files or arguments                           exit 2
 ├── Unverifiable             something that is needed is not there (yet)                   exit 3
-├── Untrusted                signed by a key that the trust root does not name             exit 4
+├── Untrusted                signed by a key, or begun by a block, of which the trust root
+│                            knows nothing: another deployment's, or a stranger's          exit 4
 └── Inconclusive             everything was checked, and it settles nothing                exit 5
 """
 
@@ -143,7 +144,7 @@ class Unverifiable(AuditError):
 
 
 class Untrusted(AuditError):
-    """A signature by a key that the trust root does not name."""
+    """A signature by a key that the trust root does not name, or a chain of another genesis block."""
 
     exit_code = ExitCode.UNTRUSTED
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from audit.anchors import AnchorsReport, Sighting, compare
-from audit.errors import Check, Conflict, Inconclusive, Invalid, Unusable, Unverifiable
+from audit.errors import Check, Conflict, Inconclusive, Invalid, Untrusted, Unusable, Unverifiable
 from audit.ports import AuditedSystem
 from audit.spotcheck import Randomness, Recomputation, SpotCheck, Verdict, spot_check
 from chaincode.api import (
@@ -35,6 +35,7 @@ from ledger.lookups import ACCEPTED
 from ledger.port import Ledger, evaluate_typed
 from ledger.proof_errors import ChainDiverged, NotAbsent, NotIndexed, Pending
 from protocol.anchors import AnchorSignature, AnchorStatement, Roster, SignedStatement
+from protocol.blocks import header_hash
 from protocol.bundle import Bundle
 from protocol.commitments import parse_manifest, recipe_digest, step_commitment
 from protocol.encodings import sha256
@@ -110,11 +111,19 @@ def audit_anchors(
 
     Raises:
         AuditError: see ``audit.anchors.compare``.
+        Untrusted: a chain begins with another genesis block than the trust root names (check ``trust``).
     """
     with translated():
         sightings = [one for chain in sorted(system.ledgers) for one in _sightings_on(system, chain)]
     rosters = {one.chain: one.roster for one in trust.chains}
-    report = compare(sightings, rosters)
+    try:
+        report = compare(sightings, rosters)
+    except Invalid as error:
+        if error.check is Check.ANCHOR_SIGNATURE:
+            # Signatures bear a name and no key: its genesis tells another deployment's from forged ones.
+            with translated():
+                _check_genesis(system, trust)
+        raise
     newest: dict[str, SignedStatement] = {}
     for one in sightings:
         chain, number = one.key
@@ -174,6 +183,16 @@ def recompute(
 
 
 # ---------------------------------------------------------------------- anchors
+
+
+def _check_genesis(system: AuditedSystem, trust: TrustRoot) -> None:
+    """The chains are those that the trust root speaks of, and not another deployment's of the same names."""
+    for one in trust.chains:
+        ledger = system.ledgers.get(one.chain)
+        if ledger is not None and header_hash(ledger.block(0).header) != one.genesis_hash:
+            raise Untrusted(
+                Check.TRUST, "is not the genesis block that the trust root names", f"{one.chain} block 0"
+            )
 
 
 def _sightings_on(system: AuditedSystem, holder: str) -> Iterator[Sighting]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from fabric_protos.common import common_pb2
@@ -122,12 +123,16 @@ class _Verification:
 
     def run(self, now: int | None, max_age: int | None) -> Verified:
         bundle, evidence = self._bundle, self._evidence
-        # 2. Statements: quorums, parameters, continuity, checkpoints of the trust root, conflicts.
-        check_statements(bundle.statements, self._chains)
-        # 3. Configurations, each under the one before; blocks under the one in force: linkage to their data
-        #    and to neighbours, orderers' signatures; tips are the ones that anchors name.
+        # 2. Configurations, each under the one before; blocks under the one in force: linkage to their data
+        #    and to neighbours, orderers' signatures. They come first because a block names its signer's key,
+        #    an anchor only the signer's organisation: evidence of another deployment, whose organisations
+        #    may have the same names, ends as signed by strangers and not as forged.
         self._follow_configurations()
         self._check_blocks()
+        # 3. Statements: quorums, parameters, continuity, checkpoints of the trust root, conflicts; their tips
+        #    are the blocks that are shown.
+        check_statements(bundle.statements, self._chains)
+        self._check_tips()
         # 4. Holdings: an endorsed transaction in such a block accepted just this statement.
         for holding in bundle.holdings:
             self._check_holding(holding)
@@ -168,23 +173,29 @@ class _Verification:
             configurations=bundle.configurations,
         )
 
-    # ------------------------------------------------------------------ 3. and 4. blocks
+    # ------------------------------------------------------------------ 2. to 4. blocks
+
+    @cached_property
+    def _header_hashes(self) -> dict[tuple[str, int], bytes]:
+        """By chain and number, of every block that is shown."""
+        shown = (*self._bundle.configurations, *self._bundle.blocks)
+        return {one.key: header_hash(one.block().header) for one in shown}
 
     def _check_blocks(self) -> None:
         for shown in self._bundle.blocks:
             self._blocks[shown.key] = check_block(shown, self._chains.find(shown.chain))
-        hashes = {
-            shown.key: header_hash(shown.block().header)
-            for shown in (*self._bundle.configurations, *self._bundle.blocks)
-        }
         for shown in (*self._bundle.configurations, *self._bundle.blocks):
-            if hashes.get((shown.chain, shown.number - 1), shown.previous_hash) != shown.previous_hash:
+            before = (shown.chain, shown.number - 1)
+            if self._header_hashes.get(before, shown.previous_hash) != shown.previous_hash:
                 why = f"does not follow the block {shown.number - 1} that is shown"
                 raise Invalid(Check.HOLDING_BLOCK, why, f"{shown.chain} block {shown.number}")
+
+    def _check_tips(self) -> None:
+        """Blocks that are shown are the ones that anchors name."""
         for signed in self._bundle.statements:
             statement = signed.statement
             tip = (statement.chain, statement.height - 1)
-            if hashes.get(tip, statement.header_hash) != statement.header_hash:
+            if self._header_hashes.get(tip, statement.header_hash) != statement.header_hash:
                 why = f"anchor {statement.number} names another block {statement.height - 1}"
                 raise Invalid(Check.ANCHOR_LINKAGE, why, statement.chain)
 

@@ -98,7 +98,7 @@ def test_blocks_left_out_or_swapped_are_found(trust, blocks):
 
 
 def test_another_genesis_is_not_believed(world, trust):
-    refused(list(world.ledgers["edge-b"].blocks(0)), trust, Check.TRUST, "edge-a block 0")
+    refused(list(world.ledgers["edge-b"].blocks(0)), trust, Check.TRUST, "edge-a block 0", 4)
 
 
 def test_orderers_alone_cannot_make_up_a_transaction(world, trust, blocks):

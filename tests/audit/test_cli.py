@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import mutations
 from typer.testing import CliRunner
-from world import MAIN
+from world import MAIN, build_world
 
 from audit.cli import make_apps, make_recompute_app
 from audit.errors import AuditError
@@ -140,6 +140,20 @@ def test_another_chains_trust_root_is_unverifiable_and_a_strangers_key_untrusted
         commands.audit, "bundle", files / "record.json", "--trust", tmp_path / "stranger.json"
     )
     assert (code, "not on the trust root's roster" in output) == (4, True)
+
+
+def test_the_trust_root_of_another_deployment_with_the_same_names_trusts_nobody_here(
+    commands, files, tmp_path
+):
+    other = build_world(tmp_path)
+    (tmp_path / "other.json").write_bytes(serialise_trust(other.trust()))
+    other.close()
+    trust = ("--trust", tmp_path / "other.json")
+    for name in ("record.json", "model.json"):
+        code, output = commands.run(commands.audit, "bundle", files / name, *trust)
+        assert (code, "the signer is not known" in output) == (4, True), output
+    code, output = commands.run(commands.audit, "anchors", *trust)
+    assert (code, "not the genesis block that the trust root names" in output) == (4, True), output
 
 
 def test_evidence_that_is_too_old_is_unverifiable(commands, files):
