@@ -28,17 +28,24 @@
     │   ├── WrongParameters         accumulator parameters differ from the source's
     │   └── BadCrossChainProof      membership, certificate or payload of another chain's transaction
     ├── UnknownSource          404  the chain is not registered here
+    ├── Passing                503  nothing is wrong with the call: the same one may succeed another time
+    │   ├── Busy                    too many transactions are open, or the chaincode is stopping
+    │   ├── PeerRefused             the peer answered a request for state with ERROR
+    │   └── StreamLost              the stream to the peer ended while the contract ran
     └── InternalError          500  a fault of ours; the message leaks nothing
+
+Codes of ``Passing`` are in ``PASSING_CODES``: a caller takes them as a ledger that is away.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from protocol.encodings import Json, canonical_json, parse_json
 from protocol.errors import EncodingError
 
 __all__ = [
+    "PASSING_CODES",
     "AccessDenied",
     "AlreadyAnchored",
     "AlreadyCut",
@@ -49,6 +56,7 @@ __all__ = [
     "BadCrossChainProof",
     "BadRecords",
     "BadSignature",
+    "Busy",
     "Conflict",
     "ConflictingAnchor",
     "ConflictingStatement",
@@ -60,7 +68,10 @@ __all__ = [
     "InvalidAuthorisation",
     "InvalidProof",
     "NotFound",
+    "Passing",
+    "PeerRefused",
     "StaleAnchor",
+    "StreamLost",
     "ThresholdNotMet",
     "UnfinishedCut",
     "UnknownFunction",
@@ -246,6 +257,35 @@ class BadCrossChainProof(InvalidProof):
     """Another chain's transaction is not proved, or is not what the call needs."""
 
     CODE = "bad-cross-chain-proof"
+
+
+class Passing(ContractError):
+    """Nothing is wrong with the call: the same one may succeed another time. Raised as one of its kinds."""
+
+    CODE = "passing"
+    STATUS = 503
+
+
+class Busy(Passing):
+    """More transactions are open than the chaincode runs at once, or it is stopping."""
+
+    CODE = "busy"
+
+
+class PeerRefused(Passing):
+    """The peer answered a state request with ERROR; its text may quote values and is left in its own log."""
+
+    CODE = "peer-refused"
+
+
+class StreamLost(Passing):
+    """The stream to the peer ended while the contract ran."""
+
+    CODE = "stream-lost"
+
+
+PASSING_CODES: Final = frozenset(kind.CODE for kind in (Busy, PeerRefused, StreamLost))
+"""What ``Passing`` refusals say of themselves on the wire."""
 
 
 class InternalError(ContractError):

@@ -15,9 +15,9 @@ from typing import Any, Final
 from fabric_protos.ledger.queryresult import kv_query_result_pb2
 from fabric_protos.peer import chaincode_pb2, chaincode_shim_pb2
 
-from chaincode.errors import ContractError
+from chaincode.errors import PeerRefused, StreamLost
 
-__all__ = ["SINGLY", "Exchange", "Offer", "PeerRefused", "PeerState", "StreamLost"]
+__all__ = ["SINGLY", "Exchange", "Offer", "PeerState"]
 
 Message: Final[Any] = chaincode_shim_pb2.ChaincodeMessage
 _Record: Final[Any] = chaincode_shim_pb2.WriteRecord
@@ -26,20 +26,6 @@ _BATCH_BYTES: Final = 16 * 1024 * 1024  # of writes in one message: far below gR
 
 # Fabric's own shim does the same: an empty start would reach the composite keys below U+0001.
 _FIRST_SIMPLE_KEY: Final = "\x01"
-
-
-class PeerRefused(ContractError):
-    """The peer answered a state request with ERROR; its text may quote values and is left in its own log."""
-
-    CODE = "peer-refused"
-    STATUS = 500
-
-
-class StreamLost(ContractError):
-    """The stream to the peer ended while the contract ran."""
-
-    CODE = "stream-lost"
-    STATUS = 500
 
 
 @dataclass(frozen=True)

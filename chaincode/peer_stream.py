@@ -24,11 +24,12 @@ from fabric_protos.peer import (
 from google.protobuf.message import DecodeError
 
 from chaincode.context import Context
-from chaincode.errors import ContractError, InternalError, InvalidArgument
-from chaincode.peer_state import SINGLY, Exchange, Offer, PeerState, StreamLost
+from chaincode.errors import Busy, ContractError, InternalError, InvalidArgument, StreamLost
+from chaincode.faults import told_safely
+from chaincode.peer_state import SINGLY, Exchange, Offer, PeerState
 from chaincode.proposals import read_proposal
 
-__all__ = ["Busy", "Invoke", "PeerStream", "Slots"]
+__all__ = ["Invoke", "PeerStream", "Slots"]
 
 Invoke = Callable[[Context, str, bytes], bytes]
 Message: Final[Any] = chaincode_shim_pb2.ChaincodeMessage
@@ -36,13 +37,6 @@ Message: Final[Any] = chaincode_shim_pb2.ChaincodeMessage
 _OK: Final = 200
 
 _log = logging.getLogger(__name__)
-
-
-class Busy(ContractError):
-    """More transactions are open than this server runs at once, or it is stopping; try again."""
-
-    CODE = "busy"
-    STATUS = 503
 
 
 class Slots:
@@ -102,7 +96,7 @@ class PeerStream:
         except grpc.RpcError:
             _log.info("the stream broke")
         except Exception as error:
-            _log.error("the reader failed: %s", type(error).__name__)
+            _log.error("the reader failed: %s", told_safely(error))
         finally:
             self.end()
 
@@ -176,7 +170,7 @@ class PeerStream:
         except ContractError as error:
             outcome = error
         except BaseException as error:  # even SystemExit: a peer that gets no reply waits for 30 s
-            _log.error("transaction %s failed: %s", message.txid[:16], type(error).__name__)
+            _log.error("transaction %s failed: %s", message.txid[:16], told_safely(error))
             outcome = InternalError("the chaincode failed; its log names the transaction")
         exchange.is_open = False
         self._forget((message.channel_id, message.txid))

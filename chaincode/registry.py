@@ -29,6 +29,7 @@ from chaincode import (
 from chaincode.api import Message
 from chaincode.context import Context
 from chaincode.errors import ContractError, InternalError, InvalidArgument, UnknownFunction
+from chaincode.faults import told_safely
 from chaincode.payloads import encode_result
 from protocol.encodings import decode
 from protocol.errors import EncodingError
@@ -123,6 +124,5 @@ def invoke(context: Context, function: str, argument: bytes) -> bytes:
     except ContractError:
         raise
     except Exception as error:
-        # The type alone: messages of foreign errors may quote values, which no log of ours holds.
-        _log.error("%s failed in transaction %s: %s", function, context.transaction_id, type(error).__name__)
+        _log.error("%s failed in transaction %s: %s", function, context.transaction_id, told_safely(error))
         raise InternalError("the contract failed; the peer's log names the transaction") from error

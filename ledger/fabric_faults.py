@@ -12,7 +12,7 @@ from typing import Final
 
 import grpc
 
-from chaincode.errors import error_from_message
+from chaincode.errors import PASSING_CODES, error_from_message
 from ledger.errors import (
     ChainNotFound,
     ClockRefused,
@@ -80,6 +80,8 @@ def ledger_error(
             if parsed is None
             else (parsed.code, parsed.message, parsed.details)
         )
+        if code in PASSING_CODES:  # the chaincode or its peer is away; the contract said nothing
+            return Unavailable(f"{code}: {message}", transaction=name)
         return ContractRefused(code, message, response.status, details, transaction=name)
     if error.is_too_large:
         return MessageTooLarge(told, transaction=name)

@@ -75,7 +75,8 @@ def test_a_fault_of_ours_leaks_nothing(caplog: pytest.LogCaptureFixture) -> None
         invoke(context(Broken(FakeWorldState())), GetDevice.FUNCTION, encode(GetDevice("camera-1")))
     assert "secret" not in caught.value.response_message()
     assert "secret" not in caplog.text
-    assert "RuntimeError" in caplog.text
+    assert "RuntimeError < chaincode/test_registry.py:" in caplog.text
+    assert "chaincode/devices.py:" in caplog.text
 
 
 def test_a_refusal_travels_as_canonical_json() -> None:

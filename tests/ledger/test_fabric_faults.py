@@ -8,6 +8,7 @@ import grpc
 import pytest
 from fabric_protos.peer import transaction_pb2
 
+from chaincode.errors import Busy, ContractError, PeerRefused, StreamLost
 from ledger.errors import (
     ChainNotFound,
     ClockRefused,
@@ -125,6 +126,15 @@ def test_contract_errors_come_through_whole() -> None:
     assert isinstance(found, ContractRefused)
     assert (found.code, found.message, found.status) == ("conflict", "not today", 409)
     assert found.details == [{"index": 3}]
+
+
+@pytest.mark.parametrize("kind", [Busy, PeerRefused, StreamLost])
+def test_a_chaincode_that_cannot_answer_is_away_and_has_not_refused(kind: type[ContractError]) -> None:
+    said = f"chaincode response {kind.STATUS}, {kind('not now').response_message()}"
+    found = ledger_error(endorse(said))
+    assert type(found) is Unavailable
+    assert found.retryable
+    assert f"{kind.CODE}: not now" in str(found)
 
 
 def test_a_foreign_chaincode_s_error_keeps_its_words() -> None:
