@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 CHAINCODE: Final = "edgeproof"
 _ATTEMPTS: Final = 16
+# Seconds. The peers that ``network`` configures may be asked every ten: a dead one is noticed within sixteen.
+_KEEPALIVE: Final = 11.0
 _QUERY_SECONDS: Final = 10.0
 _READ: Final = CallOptions(timeout=120.0)
 _PAGE_BLOCKS: Final = 64
@@ -78,6 +80,7 @@ class FabricLedger:
         endorsing_organisations: Sequence[str] = (),
         client_certificate: bytes | None = None,
         client_key: bytes | None = None,
+        keepalive: float = _KEEPALIVE,
     ) -> None:
         """Nothing is sent yet.
 
@@ -91,6 +94,7 @@ class FabricLedger:
             endorsing_organisations: MSP ids; by default the peer finds who satisfies the policy.
             client_certificate: PEM, where the peer wants mutual TLS.
             client_key: that certificate's.
+            keepalive: as ``ledger.fabric.Endpoint``'s, seconds.
         """
         self._peer = Endpoint(
             endpoint.address,
@@ -98,6 +102,7 @@ class FabricLedger:
             endpoint.server_name,
             client_certificate=client_certificate,
             client_key=client_key,
+            keepalive=keepalive,
         )
         self._channel = channel
         self._submitter = submitter

@@ -13,6 +13,7 @@ import grpc.aio
 __all__ = ["CallOptions", "Endpoint", "tls_certificate_hash"]
 
 _MAX_MESSAGE: Final = 100 * 1024 * 1024  # bytes; the peer's own limit
+_ANSWER_MS: Final = 5_000  # for a peer that is asked whether it is there
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", _MAX_MESSAGE),
     ("grpc.max_send_message_length", _MAX_MESSAGE),
@@ -20,9 +21,12 @@ _OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    # A peer takes more than one ping a minute as abuse (core.yaml, peer.keepalive.minInterval).
-    ("grpc.keepalive_time_ms", 90_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
+    # Streams only receive: without this gRPC soon stops asking whether the peer is still there.
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.keepalive_timeout_ms", _ANSWER_MS),
+    ("grpc.http2.ping_timeout_ms", _ANSWER_MS),  # the same to newer versions, else a minute
+    # A peer is spoken to directly: a proxy that the environment names could not reach loopback, say.
+    ("grpc.enable_http_proxy", 0),
     # One connection a client, even where several clients of a process speak to one peer.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_retries", 0),
@@ -53,10 +57,19 @@ class Endpoint:
     client_certificate: bytes | None = None
     """PEM, for a peer that wants mutual TLS."""
     client_key: bytes | None = None
+    keepalive: float = 65.0
+    """After this many silent seconds the peer is asked whether it is there; it has five to answer.
+
+    Not below the peer's ``peer.keepalive.minInterval`` (core.yaml, 60 s where nothing else is said), else it
+    takes it for abuse and hangs up.
+    """
 
     def open(self) -> Any:
         """A ``grpc.aio.Channel``. Only inside a running event loop; connects when first used."""
-        options: list[tuple[str, Any]] = list(_OPTIONS)
+        options: list[tuple[str, Any]] = [
+            *_OPTIONS,
+            ("grpc.keepalive_time_ms", int(self.keepalive * 1000)),
+        ]
         if self.tls_roots is None:
             return grpc.aio.insecure_channel(self.address, options=options)
         if self.server_name:

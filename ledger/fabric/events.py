@@ -22,7 +22,14 @@ from .errors import EventsError, GatewayClosed, translate
 from .identities import SigningIdentity
 from .messages import parse, seek_payload, seek_position
 
-__all__ = ["Backoff", "BlockEventsRequest", "ChaincodeEvent", "ChaincodeEventsRequest", "Events"]
+__all__ = [
+    "Backoff",
+    "BlockEventsRequest",
+    "ChaincodeEvent",
+    "ChaincodeEventsRequest",
+    "Events",
+    "EventsRequest",
+]
 
 T = TypeVar("T")
 
@@ -79,7 +86,7 @@ class Events(Generic[T]):
         await self.close()
 
 
-class _Request(Generic[T]):
+class EventsRequest(Generic[T]):
     """What both kinds of request have in common: bytes to sign, and connecting again.
 
     A request that was signed elsewhere says one position and cannot be written anew: its stream ends with the
@@ -99,6 +106,10 @@ class _Request(Generic[T]):
         self._message = message
         self._signature = signature
         self._reconnect = reconnect
+
+    def get_bytes(self) -> bytes:
+        """The request, serialised."""
+        raise NotImplementedError
 
     def get_digest(self) -> bytes:
         """What is to be signed."""
@@ -149,7 +160,7 @@ class _Request(Generic[T]):
         raise error
 
 
-class BlockEventsRequest(_Request[Any]):
+class BlockEventsRequest(EventsRequest[Any]):
     """A request for blocks, filtered blocks, or blocks with private data: see ``Network``."""
 
     def __init__(
@@ -234,7 +245,7 @@ def _number(kind: str, found: Any) -> int:
     return int(found.number if kind == "filtered_block" else found.block.header.number)
 
 
-class ChaincodeEventsRequest(_Request[ChaincodeEvent]):
+class ChaincodeEventsRequest(EventsRequest[ChaincodeEvent]):
     """A request for the events of one chaincode."""
 
     def __init__(

@@ -15,6 +15,7 @@ from .client import DEFAULT_IN_FLIGHT
 from .connection import CallOptions, Endpoint
 from .events import ChaincodeEvent
 from .events import Events as CoreEvents
+from .events import EventsRequest as CoreRequest
 from .identities import Hash, Identity, Sign, sha256
 from .loops import LoopThread, loop_thread
 from .messages import Argument
@@ -25,6 +26,7 @@ __all__ = [
     "Commit",
     "Contract",
     "Events",
+    "EventsRequest",
     "Gateway",
     "Network",
     "Proposal",
@@ -73,17 +75,50 @@ class Gateway:
         """A channel of the peer."""
         return Network(self.inner.get_network(channel), self._loop)
 
+    def new_proposal(self, raw: bytes) -> Proposal:
+        """From ``Proposal.get_bytes()``."""
+        return Proposal(self.inner.new_proposal(raw), self._loop)
+
     def new_signed_proposal(self, raw: bytes, signature: bytes) -> Proposal:
         """From ``Proposal.get_bytes()`` and a signature of its digest."""
         return Proposal(self.inner.new_signed_proposal(raw, signature), self._loop)
+
+    def new_transaction(self, raw: bytes) -> Transaction:
+        """From ``Transaction.get_bytes()``."""
+        return Transaction(self.inner.new_transaction(raw), self._loop)
 
     def new_signed_transaction(self, raw: bytes, signature: bytes) -> Transaction:
         """From ``Transaction.get_bytes()`` and a signature of its digest."""
         return Transaction(self.inner.new_signed_transaction(raw, signature), self._loop)
 
+    def new_commit(self, raw: bytes) -> Commit:
+        """From ``Commit.get_bytes()``."""
+        return Commit(self.inner.new_commit(raw), self._loop)
+
     def new_signed_commit(self, raw: bytes, signature: bytes) -> Commit:
         """From ``Commit.get_bytes()`` and a signature of its digest."""
         return Commit(self.inner.new_signed_commit(raw, signature), self._loop)
+
+    def new_signed_chaincode_events_request(
+        self, raw: bytes, signature: bytes
+    ) -> EventsRequest[ChaincodeEvent]:
+        """From ``EventsRequest.get_bytes()`` and a signature of its digest."""
+        return EventsRequest(self.inner.new_signed_chaincode_events_request(raw, signature), self._loop)
+
+    def new_signed_block_events_request(self, raw: bytes, signature: bytes) -> EventsRequest[Any]:
+        """From ``EventsRequest.get_bytes()`` and a signature of its digest."""
+        return EventsRequest(self.inner.new_signed_block_events_request(raw, signature), self._loop)
+
+    def new_signed_filtered_block_events_request(self, raw: bytes, signature: bytes) -> EventsRequest[Any]:
+        """As ``new_signed_block_events_request``, for filtered blocks."""
+        return EventsRequest(self.inner.new_signed_filtered_block_events_request(raw, signature), self._loop)
+
+    def new_signed_block_and_private_data_events_request(
+        self, raw: bytes, signature: bytes
+    ) -> EventsRequest[Any]:
+        """As ``new_signed_block_events_request``, for blocks with private data."""
+        inner = self.inner.new_signed_block_and_private_data_events_request(raw, signature)
+        return EventsRequest(inner, self._loop)
 
     def close(self) -> None:
         """End every call and stream; further ones raise GatewayClosed."""
@@ -109,6 +144,14 @@ class Network:
     def get_contract(self, chaincode: str, contract: str = "") -> Contract:
         """A chaincode; of one that holds several contracts, the one of that name."""
         return Contract(self._inner.get_contract(chaincode, contract), self._loop)
+
+    def new_chaincode_events_request(self, chaincode: str, **request: Any) -> EventsRequest[ChaincodeEvent]:
+        """As ``ledger.fabric.Network.new_chaincode_events_request``."""
+        return EventsRequest(self._inner.new_chaincode_events_request(chaincode, **request), self._loop)
+
+    def new_block_events_request(self, **request: Any) -> EventsRequest[Any]:
+        """As ``ledger.fabric.Network.new_block_events_request``."""
+        return EventsRequest(self._inner.new_block_events_request(**request), self._loop)
 
     def get_chaincode_events(self, chaincode: str, **request: Any) -> Events[ChaincodeEvent]:
         """As ``ledger.fabric.Network.get_chaincode_events``."""
@@ -159,6 +202,32 @@ class Events(Generic[T]):
         self.close()
 
 
+class _Signable:
+    """What can be signed elsewhere."""
+
+    _inner: CoreRequest[Any] | transactions.Proposal | transactions.Transaction | transactions.Commit
+
+    def get_bytes(self) -> bytes:
+        """The message, serialised."""
+        return self._inner.get_bytes()
+
+    def get_digest(self) -> bytes:
+        """What is to be signed."""
+        return self._inner.get_digest()
+
+
+class EventsRequest(_Signable, Generic[T]):
+    """As ``ledger.fabric.ChaincodeEventsRequest`` and ``BlockEventsRequest``."""
+
+    def __init__(self, inner: CoreRequest[T], loop: LoopThread) -> None:
+        self._inner: CoreRequest[T] = inner
+        self._loop = loop
+
+    def get_events(self, options: CallOptions | None = None) -> Events[T]:
+        """Open the stream when it is first read."""
+        return Events(lambda: self._inner.get_events(options), self._loop)
+
+
 class Contract:
     """As ``ledger.fabric.Contract``."""
 
@@ -196,15 +265,13 @@ class Contract:
         return self._loop.run(submit_until_committed(self._inner, transaction_name, arguments, **options))
 
 
-class Proposal:
+class Proposal(_Signable):
     """As ``ledger.fabric.Proposal``."""
 
     def __init__(self, inner: transactions.Proposal, loop: LoopThread) -> None:
-        self._inner = inner
+        self._inner: transactions.Proposal = inner
         self._loop = loop
         self.transaction_id = inner.transaction_id
-        self.get_bytes = inner.get_bytes
-        self.get_digest = inner.get_digest
 
     def evaluate(self, options: CallOptions | None = None) -> bytes:
         """Run the call on one peer and give its result."""
@@ -215,35 +282,38 @@ class Proposal:
         return Transaction(self._loop.run(self._inner.endorse(options)), self._loop)
 
 
-class Transaction:
+class Transaction(_Signable):
     """As ``ledger.fabric.Transaction``."""
 
     def __init__(self, inner: transactions.Transaction, loop: LoopThread) -> None:
-        self._inner = inner
+        self._inner: transactions.Transaction = inner
         self._loop = loop
         self.transaction_id = inner.transaction_id
-        self.get_bytes = inner.get_bytes
-        self.get_digest = inner.get_digest
-        self.get_result = inner.get_result
+
+    def get_result(self) -> bytes:
+        """What the chaincode answered."""
+        return self._inner.get_result()
 
     def submit(self, options: CallOptions | None = None) -> SubmittedTransaction:
         """Hand the transaction to the ordering service."""
         return SubmittedTransaction(self._loop.run(self._inner.submit(options)), self._loop)
 
+    def submitted(self) -> SubmittedTransaction:
+        """The commit to wait for, without submitting: for when it is not known whether that succeeded."""
+        return SubmittedTransaction(self._inner.submitted(), self._loop)
 
-class Commit:
+
+class Commit(_Signable):
     """As ``ledger.fabric.Commit``."""
 
     def __init__(self, inner: transactions.Commit, loop: LoopThread) -> None:
-        self._commit = inner
+        self._inner: transactions.Commit = inner
         self._loop = loop
         self.transaction_id = inner.transaction_id
-        self.get_bytes = inner.get_bytes
-        self.get_digest = inner.get_digest
 
     def get_status(self, options: CallOptions | None = None) -> Status:
         """Wait until the transaction stands in a block."""
-        return self._loop.run(self._commit.get_status(options))
+        return self._loop.run(self._inner.get_status(options))
 
 
 class SubmittedTransaction(Commit):
@@ -251,4 +321,8 @@ class SubmittedTransaction(Commit):
 
     def __init__(self, inner: transactions.SubmittedTransaction, loop: LoopThread) -> None:
         super().__init__(inner, loop)
-        self.get_result = inner.get_result
+        self._submitted = inner
+
+    def get_result(self) -> bytes:
+        """What the chaincode answered; it holds if the commit is successful."""
+        return self._submitted.get_result()

@@ -110,7 +110,13 @@ class FakeGateway:
 
     def start(self, port: int = 0, credentials: Any = None) -> Endpoint:
         """Serve; at the port it had before, where it was started before."""
-        self._server = grpc.server(futures.ThreadPoolExecutor(64), options=(("grpc.so_reuseport", 0),))
+        options = (
+            ("grpc.so_reuseport", 0),
+            # As a peer's: a client may ask often whether it is there, streams open or not.
+            ("grpc.http2.min_ping_interval_without_data_ms", 100),
+            ("grpc.keepalive_permit_without_calls", 1),
+        )
+        self._server = grpc.server(futures.ThreadPoolExecutor(64), options=options)
         gateway_pb2_grpc.add_GatewayServicer_to_server(_Gateway(self), self._server)
         events_pb2_grpc.add_DeliverServicer_to_server(_Deliver(self), self._server)
         address = f"127.0.0.1:{port or self.port}"

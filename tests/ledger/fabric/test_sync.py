@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fake_gateway import FakeGateway
 
+from ledger import fabric
 from ledger.fabric import Endpoint, GatewayClosed, Identity, Sign, sync
 from ledger.fabric.loops import loop_thread
 
@@ -38,6 +40,102 @@ def test_every_stage(fake: FakeGateway, endpoint: Endpoint, member: Member) -> N
             assert next(events).transaction_id == "1-0"
     with pytest.raises(GatewayClosed):
         contract.evaluate_transaction("read")
+
+
+def _public(kind: type) -> set[str]:
+    # What a gateway and a network make their objects by: callers have the ``new_...`` words for it.
+    return {name for name in dir(kind) if not name.startswith("_")} - {"from_bytes", "message"}
+
+
+def _face(kind: type) -> dict[str, type]:
+    """Core classes that a class of the sync face stands for."""
+    if kind is sync.EventsRequest:
+        return {each.__name__: each for each in (fabric.ChaincodeEventsRequest, fabric.BlockEventsRequest)}
+    return {kind.__name__: getattr(fabric, kind.__name__)}
+
+
+_FACES = [
+    (kind, core)
+    for name in sync.__all__
+    if isinstance(kind := getattr(sync, name), type)
+    for core in _face(kind).values()
+]
+
+
+@pytest.mark.parametrize(("kind", "core"), _FACES)
+def test_the_sync_face_has_every_word_of_the_core(kind: type, core: type) -> None:
+    assert _public(core) - _public(kind) == set()
+    for name in _public(core) & _public(kind):
+        ours, theirs = vars(kind).get(name), getattr(core, name)
+        if not inspect.isfunction(ours):
+            continue
+        mine = inspect.signature(ours).parameters.values()
+        wanted = list(inspect.signature(theirs).parameters)
+        plain = [each.name for each in mine if each.kind is not each.VAR_KEYWORD]
+        assert plain == wanted[: len(plain)], name
+        assert len(plain) == len(wanted) or any(each.kind is each.VAR_KEYWORD for each in mine), name
+
+
+def test_every_core_class_that_does_something_has_its_sync_face() -> None:
+    async_kinds = {
+        kind
+        for name in fabric.__all__
+        if inspect.isclass(kind := getattr(fabric, name))
+        and any(inspect.iscoroutinefunction(method) for method in vars(kind).values())
+    }
+    assert async_kinds <= {core for _, core in _FACES}
+    assert {fabric.Gateway, fabric.Contract, fabric.Proposal} <= async_kinds
+
+
+def test_what_the_core_s_objects_hold_the_sync_face_s_hold_too(
+    fake: FakeGateway, endpoint: Endpoint, member: Member
+) -> None:
+    with sync.connect(endpoint, member[0], sign=member[1]) as gateway:
+        network = gateway.get_network("chain")
+        contract = network.get_contract("basic", "named")
+        proposal = contract.new_proposal("write", ["a"])
+        transaction = proposal.endorse()
+        submitted = transaction.submit()
+        for face in (network, contract, proposal, transaction, submitted):
+            held = {name: value for name, value in vars(face._inner).items() if not name.startswith("_")}
+            assert held
+            assert {name: getattr(face, name) for name in held} == held
+
+
+def test_every_message_can_be_signed_elsewhere(fake: FakeGateway, endpoint: Endpoint, member: Member) -> None:
+    identity, sign = member
+    with sync.connect(endpoint, identity) as gateway:
+        network = gateway.get_network("chain")
+        unsigned = network.get_contract("basic").new_proposal("write", ["a"])
+        reread = gateway.new_proposal(unsigned.get_bytes())
+        assert reread.transaction_id == unsigned.transaction_id
+        proposal = gateway.new_signed_proposal(reread.get_bytes(), sign(reread.get_digest()))
+        endorsed = gateway.new_transaction(proposal.endorse().get_bytes())
+        transaction = gateway.new_signed_transaction(endorsed.get_bytes(), sign(endorsed.get_digest()))
+        transaction.submit()
+        commit = gateway.new_commit(transaction.submitted().get_bytes())
+        signed = gateway.new_signed_commit(commit.get_bytes(), sign(commit.get_digest()))
+        assert signed.get_status().successful
+        asked = network.new_block_events_request(start_block=0, stop_block=1)
+        request = gateway.new_signed_block_events_request(asked.get_bytes(), sign(asked.get_digest()))
+        with request.get_events() as blocks:
+            assert [block.header.number for block in blocks] == [0, 1]
+        asked = network.new_block_events_request(start_block=1, stop_block=1, kind="filtered_block")
+        request = gateway.new_signed_filtered_block_events_request(
+            asked.get_bytes(), sign(asked.get_digest())
+        )
+        with request.get_events() as blocks:
+            assert [block.number for block in blocks] == [1]
+        asked = network.new_block_events_request(start_block=1, stop_block=1, kind="block_and_private_data")
+        request = gateway.new_signed_block_and_private_data_events_request(
+            asked.get_bytes(), sign(asked.get_digest())
+        )
+        with request.get_events() as blocks:
+            assert [found.block.header.number for found in blocks] == [1]
+        wanted = network.new_chaincode_events_request("basic", start_block=1)
+        events = gateway.new_signed_chaincode_events_request(wanted.get_bytes(), sign(wanted.get_digest()))
+        with events.get_events() as found:
+            assert next(found).transaction_id == "1-0"
 
 
 def test_threads_share_one_gateway(fake: FakeGateway, endpoint: Endpoint, member: Member) -> None:
@@ -90,6 +188,7 @@ _LEFT_OPEN = """
 import sys, threading
 sys.path[:0] = sys.argv[2:]
 from fake_gateway import new_member
+from ledger import fabric
 from ledger.fabric import Endpoint, sync
 identity, sign = new_member()
 gateway = sync.connect(Endpoint(sys.argv[1]), identity, sign=sign)
