@@ -9,6 +9,7 @@
     ├── PortTaken          somebody else listens where a process should
     ├── ProcessFailed      a process that did not start, or ended when it should not
     ├── CommandFailed      one of Fabric's own tools refused; carries the end of what it said
+    │   └── CommandTimedOut    it did not end
     ├── NotReady           everything runs, but something did not come about in time
     ├── KeeperError        the keeper of a host's processes cannot be reached, or refused a request
     └── SnapshotError      a snapshot that cannot be made, or does not hold, or does not fit
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 __all__ = [
     "CommandFailed",
+    "CommandTimedOut",
     "IdentityProblem",
     "KeeperError",
     "NetworkError",
@@ -58,6 +60,10 @@ class ProcessFailed(NetworkError):
 
 class CommandFailed(NetworkError):
     """One of Fabric's own tools refused; the message has the end of what it said."""
+
+
+class CommandTimedOut(CommandFailed):
+    """One of Fabric's own tools did not end in time."""
 
 
 class NotReady(NetworkError):

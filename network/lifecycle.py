@@ -5,12 +5,14 @@ No definition carries an endorsement policy of its own: the channel's holds.
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from network.errors import CommandFailed
+from network.answers import may_pass
+from network.errors import CommandFailed, CommandTimedOut
 from network.layout import Layout
 from network.packages import Package
 from network.programs import Programs, run_program
@@ -67,17 +69,20 @@ def deploy(
 
     Raises:
         CommandFailed: somebody refuses.
+        NotReady: a peer does not answer.
     """
     chain = peers[0].chain
     definition = questions[peers[0].name].definition(chain, package.chaincode)
     committed = 0 if definition is None else int(definition.sequence)
 
+    def has_approved(peer: Node, sequence: int) -> bool:
+        found = questions[peer.name].approved_package(chain, package.chaincode, sequence)
+        return found == package.package_id
+
     def approved(sequence: int) -> list[Node]:
         with ThreadPoolExecutor(len(peers)) as executor:
-            found = executor.map(
-                lambda peer: questions[peer.name].approved_package(chain, package.chaincode, sequence), peers
-            )
-            return [peer for peer, known in zip(peers, found, strict=True) if known == package.package_id]
+            found = executor.map(lambda peer: has_approved(peer, sequence), peers)
+            return [peer for peer, known in zip(peers, found, strict=True) if known]
 
     # What is committed is this package's definition if anybody approved it with this package.
     done = approved(committed) if committed else []
@@ -89,36 +94,57 @@ def deploy(
 
     def approve(peer: Node) -> None:
         command = [programs.peer, "lifecycle", "chaincode", "approveformyorg", *words]
-        _insist(layout, [*command, "--package-id", package.package_id], peer, orderers)
+        command += ["--package-id", package.package_id]
+        _insist(layout, command, peer, orderers, lambda: has_approved(peer, sequence))
 
     missing = [peer for peer in peers if peer not in done]
     with ThreadPoolExecutor(len(peers)) as executor:
         list(executor.map(approve, missing))
     if sequence == committed:
         return bool(missing)
+
+    def is_committed() -> bool:
+        found = questions[peers[0].name].definition(chain, package.chaincode)
+        return found is not None and int(found.sequence) >= sequence
+
     command = [programs.peer, "lifecycle", "chaincode", "commit", *words]
     for peer in peers:
         command += ["--peerAddresses", peer.endpoint]
         command += ["--tlsRootCertFiles", str(layout.tls_roots(peer.msp_id))]
-    _insist(layout, command, peers[0], orderers)
+    _insist(layout, command, peers[0], orderers, is_committed)
     return True
 
 
-def _insist(layout: Layout, command: Sequence[object], peer: Node, orderers: Sequence[Node]) -> None:
-    """Run a command that needs the orderers, by one after the other, until one of them has a leader."""
+def _insist(
+    layout: Layout,
+    command: Sequence[object],
+    peer: Node,
+    orderers: Sequence[Node],
+    holds: Callable[[], bool],
+) -> None:
+    """Run a command that needs the orderers, by one after the other, until what it is for ``holds``.
+
+    Only what may pass is tried again: an orderer that is starting or has no leader, an answer that was late.
+
+    Raises:
+        CommandFailed: it fails for good, or still after the time there is.
+        NotReady: nobody can say any more whether it holds.
+    """
     end = time.monotonic() + _PATIENCE_S
-    attempt = 0
-    while True:
+    for attempt in itertools.count():
         orderer = orderers[attempt % len(orderers)]
         try:
             run_program(
-                [str(word) for word in command] + orderer_arguments(layout, peer, orderer),
+                [*map(str, command), *orderer_arguments(layout, peer, orderer)],
                 environment=admin_environment(layout, peer),
             )
-        except CommandFailed:
-            if time.monotonic() > end:
+        except CommandFailed as error:
+            # A transaction whose fate the tool did not learn may be in a block; another one is then refused.
+            if holds():
+                return
+            passing = isinstance(error, CommandTimedOut) or may_pass(str(error))
+            if not passing or time.monotonic() > end:
                 raise
-            attempt += 1
             time.sleep(_PAUSE_S)
         else:
             return

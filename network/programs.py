@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from network.errors import CommandFailed, ProgramMissing
+from network.answers import VERSION, without_usage
+from network.errors import CommandFailed, CommandTimedOut, ProgramMissing
 
 __all__ = ["NEEDED", "OLDEST", "Programs", "find_program", "find_programs", "program_version", "run_program"]
 
@@ -21,7 +21,6 @@ NEEDED: Final = ("peer", "orderer", "configtxgen", "osnadmin")
 OLDEST: Final = (3, 1)
 """SmartBFT as configured here, and the write batches of chaincode, came with 3.1."""
 
-_VERSION = re.compile(rb"Version:\s*v?(\d+)\.(\d+)\.?(\S*)")
 _VERSION_ARGUMENTS: Final = {"peer": ["version"], "orderer": ["version"], "configtxgen": ["-version"]}
 _HINT: Final = (
     "install Hyperledger Fabric 3.1 or newer as its documentation says, and have its programs on PATH or "
@@ -55,7 +54,7 @@ def program_version(name: str, path: Path) -> tuple[int, int, str] | None:
         done = subprocess.run([str(path), *arguments], capture_output=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    match = _VERSION.search(done.stdout + done.stderr)
+    match = VERSION.search(done.stdout + done.stderr)
     if match is None:
         return None
     return int(match[1]), int(match[2]), match[3].decode(errors="replace")
@@ -90,6 +89,7 @@ def run_program(
 
     Raises:
         CommandFailed: with the end of what it said; it never holds key material.
+        CommandTimedOut: it does not end.
     """
     words = [str(word) for word in command]
     # None of the caller's CORE_, ORDERER_ or FABRIC_ variables may change what is rendered here.
@@ -102,8 +102,8 @@ def run_program(
     except OSError as error:
         raise ProgramMissing(f"{words[0]} cannot be run: {error.strerror}; {_HINT}") from error
     except subprocess.TimeoutExpired as error:
-        raise CommandFailed(f"{name}: no end after {timeout_s:g} s") from error
+        raise CommandTimedOut(f"{name}: no end after {timeout_s:g} s") from error
     if done.returncode != 0:
-        said = (done.stdout + done.stderr)[-_TAIL:].decode(errors="replace").strip()
+        said = without_usage((done.stdout + done.stderr).decode(errors="replace"))[-_TAIL:]
         raise CommandFailed(f"{name}: exit {done.returncode}:\n{said}")
     return done.stdout.decode(errors="replace")
