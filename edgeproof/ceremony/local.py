@@ -9,15 +9,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 from edgeproof.ceremony.files import ModulusFile, load_modulus
-from edgeproof.ceremony.roster import Roster, Seat, seat_of
+from edgeproof.ceremony.roster import Roster, make_identity, seat_of
 from edgeproof.ceremony.runner import MODULUS_FILE
 from edgeproof.errors import CeremonyFailed
-from identity import DevelopmentAuthority, Role
 from identity.files import write_file
 
 __all__ = ["ROSTER_FILE", "make_local", "run_local"]
@@ -38,16 +36,10 @@ def make_local(out: Path, parties: int, bits: int, batch: int = 0) -> Roster:
     if (out / ROSTER_FILE).exists():
         return Roster.load(out / ROSTER_FILE)
     out.mkdir(parents=True, exist_ok=True)
-    now = datetime.now(UTC)
-    seats: list[Seat] = []
-    for number, port in enumerate(_free_ports(parties), 1):
-        folder = out / f"party-{number}"
-        authority = DevelopmentAuthority.create(
-            f"party-{number}", folder / f"authority-{secrets.token_hex(4)}", now=now
-        )
-        signer = authority.issue(f"party-{number}", Role.ADMIN, now=now)
-        signer.save(folder / "identity")
-        seats.append(seat_of(signer, "127.0.0.1", port))
+    seats = [
+        seat_of(make_identity(f"party-{number}", out / f"party-{number}" / "identity"), "127.0.0.1", port)
+        for number, port in enumerate(_free_ports(parties), 1)
+    ]
     roster = Roster.of(seats, bits, secrets.token_bytes(32), batch)
     write_file(out / ROSTER_FILE, roster.encode(), mode=0o644)
     return roster

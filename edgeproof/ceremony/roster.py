@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
 from accumulator.ceremony import InvalidSettings, InvalidTranscript, Settings
 from edgeproof.errors import CeremonyFailed
-from identity import IdentityError, InvalidSignature, Signer, verify_ecdsa
-from identity.certificates import read_pem, spki_of_certificate, to_pem
+from identity import (
+    DevelopmentAuthority,
+    IdentityError,
+    InvalidSignature,
+    Role,
+    Signer,
+    UntrustedCertificate,
+    verify_ecdsa,
+)
+from identity.certificates import (
+    common_name_of,
+    organisation_of,
+    read_pem,
+    spki_of_certificate,
+    subject_units,
+    to_pem,
+)
+from identity.roles import classify_units
 from protocol.encodings import decode, encode, tagged_hash
 from protocol.errors import EncodingError
 
-__all__ = ["ROSTER_SCHEMA", "Roster", "Seat", "default_batch"]
+__all__ = ["ROSTER_SCHEMA", "Roster", "Seat", "default_batch", "make_identity", "seat_at", "seat_of"]
 
 ROSTER_SCHEMA = "edgeproof/ceremony-roster/v1"
 _SESSION_TAG = "edgeproof/ceremony/session/v1"
@@ -151,5 +169,34 @@ class Roster:
 
 def seat_of(signer: Signer, host: str, port: int) -> Seat:
     """A seat for an identity."""
-    certificate = to_pem(read_pem(signer.certificate_pem)).decode()
-    return Seat(signer.common_name, host, port, certificate)
+    return seat_at(signer.certificate_pem, host, port)
+
+
+def seat_at(certificate: bytes, host: str, port: int) -> Seat:
+    """A seat for whoever holds the key of a PEM certificate.
+
+    Raises:
+        IdentityError: a party with this certificate could not take part: it is unreadable, or its subject
+            names no organisation (O), node class (OU, such as admin) or name (CN), or its key is not P-256.
+    """
+    read = read_pem(certificate, strict=False)
+    spki_of_certificate(read)
+    classify_units(subject_units(read))
+    if organisation_of(read) is None:
+        raise UntrustedCertificate("subject names no organisation (O)")
+    return Seat(common_name_of(read), host, port, to_pem(read).decode())
+
+
+def make_identity(name: str, folder: Path) -> Signer:
+    """A new key and certificate for a party, below `folder`; the authority that issued it is thrown away.
+
+    Raises:
+        KeyStoreError: the disk refuses.
+        MalformedIdentity: `name` cannot stand in a certificate.
+    """
+    now = datetime.now(UTC)
+    with tempfile.TemporaryDirectory(prefix="edgeproof-ceremony-") as scratch:
+        authority = DevelopmentAuthority.create(name, Path(scratch) / "authority", now=now)
+        signer = authority.issue(name, Role.ADMIN, now=now)
+    signer.save(folder)
+    return signer

@@ -94,7 +94,7 @@ class _Runner:
         await mesh.listen(*(party.listen or (seat.host, seat.port)))
         party.report(
             f"{seat.name}: party {self._me} of {settings.parties}, {settings.bits} bits, "
-            f"about {settings.expected_candidates:,.0f} candidates expected"
+            f"about {settings.expected_candidates:,.0f} candidates expected; session {settings.session.hex()}"
         )
         try:
             while not self._confirmed:

@@ -22,6 +22,25 @@ Batch = Annotated[int, typer.Option(min=0, max=4096, help="Candidates a message 
 
 
 @app.command()
+def identity(
+    folder: Annotated[Path, typer.Argument(help="Folder to make, with key.pem (kept) and cert.pem (given).")],
+    name: Annotated[str, typer.Option(help="The party's name in the roster, such as its host's.")],
+) -> None:
+    """Make this party's key and certificate. The certificate goes to whoever writes the roster."""
+    from edgeproof.ceremony.roster import make_identity
+    from edgeproof.errors import CeremonyFailed
+    from identity import IdentityError
+
+    if folder.exists():
+        raise typer.BadParameter(f"{folder} exists", param_hint="FOLDER")
+    try:
+        make_identity(name, folder)
+    except IdentityError as error:
+        raise CeremonyFailed(str(error)) from error
+    typer.echo(f"{folder / 'cert.pem'}: give this to whoever writes the roster")
+
+
+@app.command()
 def init(
     roster: Annotated[Path, typer.Argument(help="Roster file to write; every party needs the same bytes.")],
     party: Annotated[
@@ -32,9 +51,8 @@ def init(
     batch: Batch = 0,
 ) -> None:
     """Write the roster of a ceremony between machines. Compare its session by a way that all trust."""
-    from edgeproof.ceremony.roster import Roster, Seat
+    from edgeproof.ceremony.roster import Roster, seat_at
     from identity import IdentityError
-    from identity.certificates import common_name_of, read_pem, to_pem
     from identity.files import write_file
 
     seats = []
@@ -44,8 +62,7 @@ def init(
         if not (host and path and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             raise typer.BadParameter(f"{text!r} is not HOST:PORT=CERTIFICATE.pem", param_hint="--party")
         try:
-            certificate = read_pem(Path(path).read_bytes(), strict=False)
-            seats.append(Seat(common_name_of(certificate), host, int(port), to_pem(certificate).decode()))
+            seats.append(seat_at(Path(path).read_bytes(), host, int(port)))
         except (OSError, IdentityError) as error:
             raise typer.BadParameter(f"{path}: {error}", param_hint="--party") from error
     made = Roster.of(seats, bits, secrets.token_bytes(32), batch)

@@ -210,3 +210,57 @@ def test_a_roster_is_made_from_certificates(tmp_path: Path) -> None:
     assert init(*seats).exit_code == 2  # never overwritten
     assert init(*seats[:2], "nonsense").exit_code == 2
     assert isinstance(init(*seats[:2]).exception, CeremonyFailed)
+
+
+def test_identities_made_by_the_command_hold_a_ceremony(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from edgeproof.ceremony.local import _free_ports
+    from edgeproof.ceremony.roster import Roster
+    from edgeproof.cli import app
+
+    def edgeproof(*arguments: str):
+        return CliRunner().invoke(app, ["ceremony", *arguments])
+
+    options = ["--bits", "512", "--batch", "64"]
+    for number, port in enumerate(_free_ports(3), 1):
+        identity = tmp_path / f"party-{number}" / "identity"
+        assert edgeproof("identity", str(identity), "--name", f"{number}.example").exit_code == 0
+        assert sorted(path.name for path in identity.iterdir()) == ["cert.pem", "key.pem"]
+        assert (identity / "key.pem").stat().st_mode & 0o777 == 0o600
+        options += ["--party", f"127.0.0.1:{port}={identity / 'cert.pem'}"]
+    assert edgeproof("identity", str(tmp_path / "party-1"), "--name", "again").exit_code == 2
+    assert edgeproof("init", str(tmp_path / "roster.json"), *options).exit_code == 0
+    roster = Roster.load(tmp_path / "roster.json")
+    answers = in_threads(tmp_path, roster)
+    assert len({answer.modulus for answer in answers.values()}) == 1  # type: ignore[union-attr]
+
+
+def test_a_certificate_with_which_nobody_could_take_part_is_refused_for_the_roster(tmp_path: Path) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding
+    from cryptography.x509.oid import NameOID
+
+    from edgeproof.ceremony.roster import seat_at
+    from identity import IdentityError
+
+    def certificate(curve: ec.EllipticCurve, **parts: str) -> bytes:
+        key, now = ec.generate_private_key(curve), datetime.now(UTC)
+        name = x509.Name([x509.NameAttribute(getattr(NameOID, part), text) for part, text in parts.items()])
+        builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        builder = builder.not_valid_before(now).not_valid_after(now + timedelta(days=1))
+        return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+    whole = {"ORGANIZATION_NAME": "a", "ORGANIZATIONAL_UNIT_NAME": "admin", "COMMON_NAME": "a.example"}
+    assert seat_at(certificate(ec.SECP256R1(), **whole), "h", 1).name == "a.example"
+    for missing in whole:
+        with pytest.raises(IdentityError):
+            seat_at(certificate(ec.SECP256R1(), **{k: v for k, v in whole.items() if k != missing}), "h", 1)
+    with pytest.raises(IdentityError):
+        seat_at(certificate(ec.SECP384R1(), **whole), "h", 1)
+    with pytest.raises(IdentityError):
+        seat_at(b"nonsense", "h", 1)
