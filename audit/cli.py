@@ -251,6 +251,14 @@ def _add_recompute(app: typer.Typer, opener: Opener) -> None:
         block: Annotated[
             int, typer.Option("--block", min=-1, help="Public draw: the main block named beforehand.")
         ] = -1,
+        trust: Annotated[
+            Path | None,
+            typer.Option(
+                "--trust",
+                help="Trust root: draw from the newest version's lineage, proved under it."
+                " Without it the deployment is believed which steps there are.",
+            ),
+        ] = None,
         as_json: JsonOption = False,
         deployment: DeploymentOption = None,
     ) -> None:
@@ -263,8 +271,8 @@ def _add_recompute(app: typer.Typer, opener: Opener) -> None:
         def work(system: AuditedSystem) -> Outcome:
             import secrets
 
-            from audit.live import recompute as run_check
             from audit.live import translated
+            from audit.recomputing import recompute as run_check
             from audit.spotcheck import Randomness, public_source
             from protocol.blocks import header_hash
 
@@ -282,6 +290,8 @@ def _add_recompute(app: typer.Typer, opener: Opener) -> None:
                 if sys.stderr.isatty():
                     typer.echo(f"recomputing {line}", err=True)
 
-            return spot_checked(run_check(system, run, sample, source, progress), false_steps)
+            root = None if trust is None else trust_of(system, trust)
+            check = run_check(system, run, sample, source, progress, root)
+            return spot_checked(check, false_steps, proven=root is not None)
 
         finish(lambda: with_system(opener, deployment, work), as_json)

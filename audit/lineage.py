@@ -47,6 +47,8 @@ class LineageFacts:
     """Distinct records that the steps trained on."""
     organisations: tuple[str, ...]
     """All that agreed to some step or aggregate, sorted."""
+    commitments: dict[str, str]
+    """Of each step, by ``chain/number``: its commitment, 64 hex digits."""
 
 
 class _Walk:
@@ -64,6 +66,7 @@ class _Walk:
         self.steps = 0
         self.records: set[tuple[str, bytes]] = set()
         self.organisations: set[str] = set()
+        self.commitments: dict[str, str] = {}
 
 
 def check_lineage(evidence: Evidence, main: str, subject: str, *, whole: bool) -> LineageFacts:
@@ -98,6 +101,7 @@ def check_lineage(evidence: Evidence, main: str, subject: str, *, whole: bool) -
         steps=walk.steps,
         records=len(walk.records),
         organisations=tuple(sorted(walk.organisations)),
+        commitments=walk.commitments,
     )
 
 
@@ -163,6 +167,7 @@ def _check_input(walk: _Walk, entry: AggregateInput, number: int, where: str) ->
         raise Invalid(Check.OUTCOME, "another step was accepted than was submitted", submitted.where)
     _check_data(walk, chain, step, submitted.where)
     walk.steps += 1
+    walk.commitments[f"{chain}/{number}"] = step.commitment.hex()
     return step.result
 
 

@@ -6,45 +6,32 @@ goes through the same rules as what a stranger handed over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from audit.anchors import AnchorsReport, Sighting, compare
-from audit.errors import Check, Conflict, Inconclusive, Invalid, Untrusted, Unusable, Unverifiable
+from audit.errors import Check, Conflict, Invalid, Untrusted, Unusable, Unverifiable
 from audit.ports import AuditedSystem
-from audit.spotcheck import Randomness, Recomputation, SpotCheck, Verdict, spot_check
 from chaincode.api import (
-    Attest,
     GetAnchor,
     GetCut,
-    GetRecord,
-    GetRun,
     GetSource,
-    GetStep,
-    Outcome,
-    Run,
-    Step,
-    StoredRecord,
-    Subject,
 )
-from chaincode.payloads import decode_result
 from identity.errors import IdentityError, KeyStoreError
 from identity.signatures import verify_ecdsa
 from ledger.errors import ContractRefused, CorruptLedger, LedgerError
-from ledger.lookups import ACCEPTED
 from ledger.port import Ledger, evaluate_typed
 from ledger.proof_errors import ChainDiverged, NotAbsent, NotIndexed, Pending
 from protocol.anchors import AnchorSignature, AnchorStatement, Roster, SignedStatement
 from protocol.blocks import header_hash
 from protocol.bundle import Bundle
-from protocol.commitments import parse_manifest, recipe_digest, step_commitment
 from protocol.encodings import sha256
 from protocol.errors import InvalidBlock, ProtocolError
 from protocol.trust import TrustRoot
-from store.errors import Corrupt, NotFound, StoreError
+from store.errors import Corrupt, StoreError
 from store.port import Store
 
-__all__ = ["audit_anchors", "check_contents", "recompute", "translated"]
+__all__ = ["audit_anchors", "check_contents", "translated"]
 
 
 @contextmanager
@@ -145,43 +132,6 @@ def audit_anchors(
     return report, tuple(newest[chain] for chain in sorted(newest))
 
 
-def recompute(
-    system: AuditedSystem,
-    run_name: str,
-    sample: int,
-    source: Callable[[], Randomness],
-    progress: Callable[[str], None] = lambda line: None,
-) -> SpotCheck:
-    """Draw accepted steps of a run and recompute them from store and ledger alone.
-
-    Args:
-        system: the deployment.
-        run_name: the run.
-        sample: how many steps.
-        source: gives the draw's randomness; asked once the population is fixed.
-        progress: called with a line before each recomputation.
-
-    Raises:
-        Unverifiable: no such run, or no accepted step.
-        Inconclusive: nothing here can recompute steps.
-        Unusable: more steps asked for than there are.
-    """
-    if system.replayer is None:
-        raise Inconclusive(Check.SPOT_CHECK, "nothing here can recompute steps")
-    with translated():
-        run: Run = evaluate_typed(system.ledgers[system.trust.main], GetRun(run_name))
-        steps = _accepted_steps(system, run)
-    if not steps:
-        raise Unverifiable(Check.PENDING, f"run {run_name} has no accepted step yet")
-
-    def replay(chain: str, step: Step) -> Recomputation:
-        progress(f"{chain} step {step.number}")
-        with translated():
-            return _replay(system, run, chain, step)
-
-    return spot_check(steps, sample, replay, source())
-
-
 # ---------------------------------------------------------------------- anchors
 
 
@@ -235,67 +185,6 @@ def _accepted_on(ledger: Ledger, holder: str, other: str) -> Iterator[Sighting]:
     for number in range(1, head.statement.number):
         yield Sighting(holder, evaluate_typed(ledger, GetAnchor(other, number)))
     yield Sighting(holder, head)
-
-
-# ---------------------------------------------------------------------- recomputing
-
-
-def _accepted_steps(system: AuditedSystem, run: Run) -> list[tuple[str, Step]]:
-    """Every accepted step of the run, by chain and number: the order that the draw counts in."""
-    found = []
-    for roster in run.rosters:
-        if roster.chain == system.trust.main:
-            continue
-        index = system.indexes[roster.chain]
-        index.sync()
-        for number in range(1, run.rounds + 1):
-            elements = index.find_all(ACCEPTED, f"{Subject.STEP.value}/{run.run}/{number}")
-            if elements:
-                outcome: Outcome = decode_result(Attest, index.element(elements[0]).payload)
-                step = evaluate_typed(system.ledgers[roster.chain], GetStep(run.run, number, outcome.attempt))
-                found.append((roster.chain, step))
-    return found
-
-
-def _replay(system: AuditedSystem, run: Run, chain: str, step: Step) -> Recomputation:
-    commitment = step_commitment(
-        step.result, step.parent, step.aggregate, step.data, recipe_digest(run.recipe), step.number, step.run
-    )
-    if commitment != step.commitment:
-        return Recomputation(b"", Verdict.DIFFERS, None)
-    store = system.stores.get(chain)
-    if store is None or system.replayer is None:
-        return Recomputation(b"", Verdict.WITHHELD, None)
-    try:
-        parent = store.get_tree(step.parent)
-        aggregate = _aggregate(system, store, step.aggregate)
-        records = parse_manifest(store.get(step.data))
-        data = [store.get(_content_digest(system.ledgers[chain], record)) for record in records]
-    except (NotFound, Corrupt, ProtocolError):
-        return Recomputation(b"", Verdict.WITHHELD, None)
-    except ContractRefused as error:
-        if error.code != "not-found":
-            raise
-        # The manifest names what was never recorded: a fault of the step, not an obstacle to the auditor.
-        return Recomputation(b"", Verdict.DIFFERS, None)
-    try:
-        claimed: bytes | None = store.get_tree(step.result)
-    except (NotFound, Corrupt):
-        claimed = None
-    return system.replayer.replay(run, step, parent, aggregate, data, claimed)
-
-
-def _aggregate(system: AuditedSystem, store: Store, address: bytes) -> bytes:
-    """M_O from the edge's store, else from main's."""
-    main = system.stores.get(system.trust.main)
-    if main is None or store.has_tree(address):
-        return store.get_tree(address)
-    return main.get_tree(address)
-
-
-def _content_digest(ledger: Ledger, record: bytes) -> bytes:
-    stored: StoredRecord = evaluate_typed(ledger, GetRecord(record))
-    return stored.leaf.reading.content_digest
 
 
 def _fetch_content(store: Store, digest: bytes, where: str) -> None:

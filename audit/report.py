@@ -105,12 +105,13 @@ def _some(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
-def spot_checked(check: SpotCheck, false_steps: int) -> Outcome:
+def spot_checked(check: SpotCheck, false_steps: int, *, proven: bool) -> Outcome:
     """A spot check: verified when no drawn step failed; the odds are the exact ones.
 
     Args:
         check: what was drawn and recomputed.
         false_steps: number of false steps that the odds are stated for; at most the population counts.
+        proven: whether the steps were proved under a trust root before one was drawn.
     """
     assumed = min(false_steps, check.population)
     odds = check.confidence(assumed)
@@ -127,6 +128,7 @@ def spot_checked(check: SpotCheck, false_steps: int) -> Outcome:
     ]
     fields = {
         "population": check.population,
+        "proven": proven,
         "sample": len(check.drawn),
         "drawn": drawn,
         "false_steps": assumed,
@@ -138,7 +140,7 @@ def spot_checked(check: SpotCheck, false_steps: int) -> Outcome:
         if (count := sum(one.verdict is verdict for one in check.drawn))
     )
     line = (
-        f"{len(check.drawn)} of {check.population} steps recomputed: {counts};"
+        f"{len(check.drawn)} of {check.population} {'proven ' if proven else ''}steps recomputed: {counts};"
         f" {_some(assumed, 'false step')} among the {check.population} would have been found"
         f" with probability {odds} ({float(odds):.4f})"
     )

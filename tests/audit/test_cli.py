@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ from audit.errors import AuditError
 from audit.report import internal
 from audit.spotcheck import commit_nonce
 from audit.verifier import read_bundle, read_trust, verify_bundle
+from chaincode.api import GetRecord, GetStep
+from chaincode.payloads import decode_result, encode_result
 from protocol.bundle import serialise_bundle
-from protocol.encodings import canonical_json
+from protocol.encodings import canonical_json, sha256
 from protocol.trust import Checkpoint, serialise_trust
 
 ROOT = Path(__file__).parents[2]
@@ -168,8 +171,6 @@ def test_evidence_that_is_too_old_is_unverifiable(commands, files):
 
 
 def test_the_state_file_remembers_and_refuses_another_history(commands, files, world, tmp_path):
-    from dataclasses import replace
-
     from audit.state import AuditState, save_state
     from protocol.anchors import AnchorSignature, SignedStatement
 
@@ -377,6 +378,55 @@ def test_a_spot_check_states_the_exact_odds(world, system):
     assert len(data) == step.examples == len(world.records[edge])
     assert set(data) <= set(world.contents.values())
     assert commands.run(commands.recompute, "digits", "--sample", 6)[0] == 0
+
+
+def test_under_a_trust_root_the_steps_are_proved_before_they_are_drawn(world, system, files):
+    commands = recomputing(world, system, FakeReplayer())
+    words = ("recompute", "digits", "--sample", 6, "--trust", files / "trust.json")
+    code, output = commands.run(commands.audit, *words, "--json")
+    value = json.loads(output)
+    assert (code, value["population"], value["proven"]) == (0, 6, True)
+    assert not json.loads(commands.run(commands.audit, *words[:4], "--json")[1])["proven"]
+
+
+class Lying:
+    """A chain that answers some queries as it likes."""
+
+    def __init__(self, ledger, answers):
+        self._ledger, self._answers = ledger, answers
+
+    def __getattr__(self, name):
+        return getattr(self._ledger, name)
+
+    def evaluate(self, message):
+        return self._answers(message, self._ledger.evaluate(message))
+
+
+@pytest.mark.parametrize("lie", [GetStep, GetRecord])
+def test_a_deployment_that_answers_falsely_is_not_believed_under_a_trust_root(world, system, files, lie):
+    """Another commitment for a step, another digest for a reading: the chain's own anchors say otherwise."""
+
+    def answers(message, payload):
+        if not isinstance(message, lie):
+            return payload
+        result = decode_result(lie, payload)
+        if lie is GetStep:
+            return encode_result(lie.FUNCTION, replace(result, commitment=b"\x01" * 32))
+        reading = replace(result.leaf.reading, content_digest=sha256(b"another"))
+        return encode_result(lie.FUNCTION, replace(result, leaf=replace(result.leaf, reading=reading)))
+
+    replayer = FakeReplayer()
+    ledgers = {chain: Lying(ledger, answers) for chain, ledger in world.ledgers.items()}
+    stores = with_weights(world, system)
+    commands = Commands(replace(audited(world, stores, replayer), ledgers=ledgers))
+    words = ("recompute", "digits", "--sample", 6)
+    believed = commands.run(commands.audit, *words)
+    assert believed[0] == 1, "without a trust root the answers are taken as they are"
+    code, output = commands.run(commands.audit, *words, "--trust", files / "trust.json")
+    if lie is GetStep:
+        assert (code, "another step than the anchored lineage" in output) == (1, True), output
+    else:
+        assert (code, "6 equal" in output) == (0, True), output
 
 
 def test_a_false_step_is_caught_when_it_is_drawn(world, system):
