@@ -8,6 +8,7 @@ place before everything was checked.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import importlib.metadata
@@ -49,8 +50,7 @@ def pack(root: Path, paths: Iterable[str], target: Path, about: dict[str, Any]) 
         How many files it holds.
 
     Raises:
-        SnapshotError: the target is there already, or a file is none.
-        OSError: the disk refuses.
+        SnapshotError: the target is there already, a file is none, or the disk refuses.
     """
     if target.exists():
         raise SnapshotError(f"{target} is there already")
@@ -61,10 +61,10 @@ def pack(root: Path, paths: Iterable[str], target: Path, about: dict[str, Any]) 
         **about,
     }
     manifest: dict[str, dict[str, Any]] = {}
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as raw:
             with (
                 gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=_LEVEL, filename="") as packed,
@@ -76,11 +76,15 @@ def pack(root: Path, paths: Iterable[str], target: Path, about: dict[str, Any]) 
                 _add_json(archive, _MANIFEST, manifest)
             raw.flush()
             os.fsync(raw.fileno())
-        os.link(temporary, target)  # unlike a rename it never replaces anything
-    except FileExistsError as error:
-        raise SnapshotError(f"{target} is there already") from error
+        try:
+            os.link(temporary, target)  # unlike a rename it never replaces anything
+        except FileExistsError as error:
+            raise SnapshotError(f"{target} is there already") from error
+    except OSError as error:
+        raise SnapshotError(f"{target} cannot be written: {error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return len(manifest)
 
 
@@ -95,14 +99,14 @@ def unpack(archive: Path, root: Path) -> dict[str, Any]:
         What the archive says about itself.
 
     Raises:
-        SnapshotError: the archive is damaged or foreign, or ``root`` is not empty.
+        SnapshotError: the archive is damaged or foreign or cannot be read, ``root`` is not empty, or the disk
+            refuses.
     """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise SnapshotError(f"{root} is not empty; restore into another folder, or remove that one first")
-    root.parent.mkdir(parents=True, exist_ok=True)
     staging = root.with_name(f".{root.name}.{secrets.token_hex(4)}.restoring")
-    staging.mkdir(mode=0o700)
     try:
+        staging.mkdir(mode=0o700, parents=True)
         try:
             with gzip.open(archive, "rb") as raw, tarfile.open(fileobj=raw, mode="r|") as members:
                 about = _extract(members, staging)
@@ -115,6 +119,8 @@ def unpack(archive: Path, root: Path) -> dict[str, Any]:
         if root.exists():
             root.rmdir()
         staging.rename(root)
+    except OSError as error:  # it cannot be read, or the disk is full: nothing has got its place
+        raise SnapshotError(f"{archive} cannot be restored into {root}: {error}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return about

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
@@ -103,6 +104,32 @@ def test_a_cut_or_changed_archive_is_refused_and_leaves_nothing(root: Path, tmp_
         with pytest.raises(SnapshotError, match="damaged, or no archive"):
             restore(path, tmp_path / "again")
         path.unlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "net"]
+
+
+def test_what_the_disk_refuses_is_told_and_leaves_nothing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "kept"
+    snapshot(root, kept)
+    with pytest.raises(SnapshotError, match=r"cannot be restored.*No such file"):
+        restore(tmp_path / "missing", tmp_path / "again")
+    with pytest.raises(SnapshotError, match=r"cannot be restored.*Is a directory"):
+        restore(root, tmp_path / "again")
+    with pytest.raises(SnapshotError, match=r"kept/again: .*Not a directory"):
+        restore(kept, kept / "again")
+    with pytest.raises(SnapshotError, match=r"cannot be written"):
+        snapshot(root, kept / "below")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("network.archive.os.fchmod", full)
+    monkeypatch.setattr("network.archive.os.fsync", full)
+    with pytest.raises(SnapshotError, match=r"cannot be restored.*No space left"):
+        restore(kept, tmp_path / "again")
+    with pytest.raises(SnapshotError, match=r"cannot be written.*No space left"):
+        snapshot(root, tmp_path / "more")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "net"]
 
 
