@@ -30,7 +30,10 @@ typedef struct {
 
 int edgeproof_supported(void) {
 #if HAVE_IFMA
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512ifma");
+    /* Whatever TARGET below lets the compiler use; "avx512f" also says that the system keeps the registers. */
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512ifma") &&
+           __builtin_cpu_supports("bmi2");
 #else
     return 0;
 #endif
@@ -166,6 +169,12 @@ static void leave(const edgeproof_modulus *m, uint8_t *raw, const uint64_t *resi
     to_bytes(raw, m->bytes, plain, m->lanes);
 }
 
+/* 1 mod N, for the empty product; N is 3 or more. */
+static void leave_one(const edgeproof_modulus *m, uint8_t *raw) {
+    memset(raw, 0, (size_t)m->bytes);
+    raw[0] = 1;
+}
+
 static inline int bit(const uint8_t *exponent, size_t place) { return exponent[place / 8] >> (place % 8) & 1; }
 
 static inline unsigned bits_from(const uint8_t *exponent, size_t place, unsigned count, size_t all) {
@@ -174,10 +183,15 @@ static inline unsigned bits_from(const uint8_t *exponent, size_t place, unsigned
     return digit;
 }
 
-/* base^exponent by sliding windows from the top. 0, or -1 without memory. The exponent has `bits` > 0 bits. */
+/* base^exponent by sliding windows from the top. 0, or -1 without memory. Leading zeros may be among the bits. */
 int edgeproof_power(const edgeproof_modulus *m, const uint8_t *base, const uint8_t *exponent, size_t bits,
                     unsigned window, uint8_t *out) {
     const size_t size = (size_t)m->lanes, odd = (size_t)1 << (window - 1);
+    while (bits > 0 && !bit(exponent, bits - 1)) bits--;
+    if (bits == 0) {
+        leave_one(m, out);
+        return 0;
+    }
     uint64_t *table = malloc(odd * size * sizeof *table), square[MOST * LANES], residue[MOST * LANES];
     if (table == NULL) return -1;
     enter(m, table, base);
@@ -220,7 +234,7 @@ int edgeproof_powers(const edgeproof_modulus *m, const uint8_t *base, const uint
     enter(m, chain, base);
     for (int e = 0; e < count; e++) {
         if (bits[e] > length) length = bits[e];
-        while (!bit(exponents[e], next[e])) next[e]++;
+        while (next[e] < bits[e] && !bit(exponents[e], next[e])) next[e]++;
     }
     for (size_t place = 0; place < length; place++) {
         if (place) multiply(m, chain, chain, chain);
@@ -253,8 +267,11 @@ int edgeproof_powers(const edgeproof_modulus *m, const uint8_t *base, const uint
             multiply(m, total, total, total);
             multiply(m, total, total, running);
             if (full[0]) multiply(m, total, total, first);
-        } else {
+        } else if (full[0]) {
             memcpy(total, first, size * sizeof *total);
+        } else { /* the exponent is 0 */
+            leave_one(m, out + (size_t)e * (size_t)m->bytes);
+            continue;
         }
         leave(m, out + (size_t)e * (size_t)m->bytes, total);
     }

@@ -3,8 +3,10 @@
 import importlib.util
 import pickle
 import random
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
 from types import SimpleNamespace
 
 import gmpy2
@@ -52,7 +54,7 @@ def groups(compiled):
 
 
 exponents = st.one_of(
-    st.integers(1, 2**64), st.integers(1, 2**700), st.integers(0, 600).map(lambda bit: 1 << bit),
+    st.integers(0, 2**64), st.integers(1, 2**700), st.integers(0, 600).map(lambda bit: 1 << bit),
     st.integers(1, 600).map(lambda bits: (1 << bits) - 1),
 )  # fmt: skip
 
@@ -72,6 +74,42 @@ def test_simultaneous_powers_equal_pow(groups, data, base, several, window):
     group = data.draw(st.sampled_from(groups))
     made = simultaneous_powers(group, gmpy2.mpz(base), [gmpy2.mpz(each) for each in several], window)
     assert made == [pow(base, each, group.n) for each in several]
+
+
+@pytest.mark.parametrize("base", [0, 1, 2])
+def test_exponents_zero_and_one_and_those_with_zeros_in_front(compiled, groups, base, monkeypatch):
+    """To the kernel itself, whatever lies in memory behind the exponent."""
+    monkeypatch.setattr(native, "_SHORT", 0)
+    lib, ffi = compiled.lib, compiled.ffi
+    for group in groups[:3]:
+        for exponent in (0, 1):
+            assert group._power(gmpy2.mpz(base), exponent) == pow(base, exponent, group.n)
+            assert group._power(gmpy2.mpz(base), gmpy2.mpz(exponent)) == pow(base, exponent, group.n)
+        out = ffi.new("uint8_t[]", group._bytes * 3)
+        raw = group._encode(gmpy2.mpz(base))
+        behind = b"\xff" * 64
+        for value, bits in ((0, 0), (0, 1), (0, 13), (1, 1), (1, 16), (5, 40)):
+            memory = value.to_bytes((bits + 7) // 8, "little") + behind
+            for window in (1, 3, 8):
+                assert lib.edgeproof_power(group._modulus, raw, memory, bits, window, out) == 0
+                assert group._decode(out[0 : group._bytes]) == pow(base, value, group.n)
+                several = [ffi.from_buffer("uint8_t[]", each) for each in (memory, b"\x03" + behind, memory)]
+                pointers, lengths = ffi.new("uint8_t *[]", several), ffi.new("size_t[]", [bits, 2, bits])
+                failed = lib.edgeproof_powers(group._modulus, raw, pointers, lengths, 3, window, out)
+                assert failed == 0
+                found = [group._decode(out[at * group._bytes : (at + 1) * group._bytes]) for at in range(3)]
+                assert found == [pow(base, each, group.n) for each in (value, 3, value)]
+
+
+def test_the_processor_is_asked_for_all_that_the_compiler_may_use():
+    source = resources.files("accumulator.native").joinpath("kernel.c").read_text()
+    used = set(",".join(re.findall(r'target\("([^"]+)"\)', source)).split(","))
+    assert used >= {"avx512f", "avx512ifma", "bmi2"}
+    body = source[source.index("int edgeproof_supported") :]
+    body = body[: body.index("\n}")]
+    assert set(re.findall(r'__builtin_cpu_supports\("([^"]+)"\)', body)) == used
+    # The build itself names no instruction set.
+    assert "-m" not in resources.files("accumulator.native").joinpath("build.py").read_text().split('"""')[-1]
 
 
 def test_long_runs_of_full_limbs_carry(groups):
@@ -154,6 +192,21 @@ def test_an_absent_or_unsupported_kernel_is_none(monkeypatch):
     foreign = SimpleNamespace(lib=SimpleNamespace(edgeproof_supported=lambda: 0))
     monkeypatch.setattr(native, "importlib", SimpleNamespace(import_module=lambda name: foreign))
     assert native.kernel.__wrapped__() is None
+
+
+def test_a_processor_that_lacks_something_is_served_by_the_library(compiled, monkeypatch, modulus):
+    asked = []
+    lib = SimpleNamespace(edgeproof_supported=lambda: asked.append(1) or 0)
+    foreign = SimpleNamespace(import_module=lambda name: SimpleNamespace(lib=lib, ffi=compiled.ffi))
+    monkeypatch.setattr(native, "importlib", foreign)
+    native.kernel.cache_clear()
+    try:
+        group = group_of(modulus.n)
+        assert asked
+        assert type(group) is Group
+        assert group.power(3, 1 << 300) == Group(modulus.n).power(3, 1 << 300)
+    finally:
+        native.kernel.cache_clear()
 
 
 def _absent(name):
