@@ -18,14 +18,15 @@ from network.errors import NetworkError, PortTaken, TopologyError
 from network.files import write_text, write_yaml
 from network.identities import make_node_identities, make_organisations
 from network.layout import Layout
-from network.listeners import listener_of, port_is_free
+from network.listeners import check_ports
 from network.network import Network, ReadyProbe
 from network.orderer_config import orderer_config
 from network.packages import Package, make_package, packages_in_use, write_builder, write_connection
 from network.peer_config import peer_config
 from network.processes import all_processes, chaincode_node, expected_nodes
 from network.programs import Programs, find_programs
-from network.records import Records, working_alone
+from network.records import working_alone
+from network.restarts import keep_running
 from network.topology import ChainSpec, Node, Topology
 
 __all__ = ["Progress", "add_edge", "up", "upgrade"]
@@ -166,10 +167,11 @@ def _bring_up(
     prepare(layout, topology, chains, nodes)
     at_once(lambda chain: make_genesis(layout, topology, chain, programs), chains)
     _check_ports(layout, topology, host)
-    specs = all_processes(layout, programs, nodes)
+    specs = all_processes(layout, topology, programs, nodes)
     progress(f"Starting {len(specs)} processes")
     keeper = Keeper.ensure(layout.root, host)
-    keeper.keep(specs)
+    processes = [node for node in expected_nodes(layout, topology) if node.host == host]
+    keep_running(keeper, processes, specs, progress)
     network = Network(layout.root)
     at_once(lambda chain: _bring_chain(network, programs, chain, keeper, probe, progress), chains)
     _retire(layout, nodes, keeper, progress)
@@ -235,18 +237,9 @@ def _keep_topology(layout: Layout, wanted: Topology | None) -> Topology:
 
 def _check_ports(layout: Layout, topology: Topology, host: str) -> None:
     """Say at once, and by name, what would otherwise be a process that keeps ending."""
-    running = {record.name for record in Records(layout.run).living("node")}
-    for node in expected_nodes(layout, topology):
-        if node.host != host or node.name in running:
-            continue
-        for use, port in node.ports.items():
-            where = f"{node.listen_address}:{port} ({use} of {node.name})"
-            try:
-                free = port_is_free(node.listen_address, port)
-            except OSError as error:
-                raise PortTaken(f"{where} cannot be listened on: {error.strerror}") from error
-            if not free:
-                raise PortTaken(
-                    f"{where} is taken by {listener_of(port) or 'somebody'}; end that, or choose another "
-                    "first_port in the topology"
-                )
+    for found in check_ports(layout, topology, host):
+        if found.problem:
+            raise PortTaken(
+                f"{found.node.bound(found.use)} ({found.use} of {found.node.name}) {found.problem}; "
+                f"{found.remedy}"
+            )

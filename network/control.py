@@ -1,7 +1,8 @@
 """How a command speaks with a host's keeper: one line of JSON there, one back, over a socket of its owner's.
 
 The socket lies in ``run/`` (mode 0700). Requests: ``keep`` (start what is missing, replace what is started
-differently now), ``forget`` (end, and no longer keep), ``stop``, ``start``, ``states``, ``shutdown``.
+differently now), ``outdated`` (which those are), ``forget`` (end, and no longer keep), ``stop``, ``start``,
+``states``, ``shutdown``.
 """
 
 from __future__ import annotations
@@ -101,11 +102,11 @@ class Keeper:
 
     def keep(self, specs: Sequence[ProcessSpec]) -> None:
         """Have these processes running: those that run just so are left alone, others started or replaced."""
-        described = [
-            {"name": spec.name, "command": list(spec.command), "environment": dict(spec.environment)}
-            for spec in specs
-        ]
-        self._ask({"do": "keep", "specs": described}, 60.0)
+        self._ask({"do": "keep", "specs": _described(specs)}, 60.0)
+
+    def outdated(self, specs: Sequence[ProcessSpec]) -> list[str]:
+        """Which of these run otherwise than said here: another command, or files have changed since."""
+        return list(self._ask({"do": "outdated", "specs": _described(specs)}, 30.0)["names"])
 
     def forget(self, names: Iterable[str], timeout_s: float = 10.0) -> None:
         """End processes and keep them no longer."""
@@ -171,3 +172,15 @@ class Keeper:
         if "error" in answer:
             raise KeeperError(str(answer["error"]))
         return answer
+
+
+def _described(specs: Sequence[ProcessSpec]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": spec.name,
+            "command": list(spec.command),
+            "environment": dict(spec.environment),
+            "reads": list(spec.reads),
+        }
+        for spec in specs
+    ]

@@ -20,7 +20,7 @@ from typing import Final, Literal
 from cryptography import x509
 
 from network.layout import Layout
-from network.listeners import listener_of, port_is_free
+from network.listeners import check_ports
 from network.processes import expected_nodes
 from network.programs import NEEDED, OLDEST, find_program, program_version
 from network.records import Records
@@ -34,7 +34,7 @@ _GIB: Final = 1024**3
 _MIB: Final = 1024**2
 # Resident memory of a busy process (docs/network.md has what was measured).
 _BUSY: Final = {"orderer": 100 * _MIB, "peer": 250 * _MIB, "chaincode": 60 * _MIB}
-_OPTIONAL: Final = {"configtxlator": "changes of a channel's configuration", "docker": "the Compose file"}
+_OPTIONAL: Final = {"docker": "the Compose file"}
 _SOON: Final = timedelta(days=30)
 _FILES: Final = 4096
 _TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronised
@@ -123,36 +123,14 @@ def _packages() -> Iterator[Finding]:
 
 
 def _ports(layout: Layout, topology: Topology, host: str | None) -> Iterator[Finding]:
-    ours = {record.name for record in Records(layout.run).living("node")}
-    free = mine = 0
-    for node in expected_nodes(layout, topology):
-        if host not in (None, node.host):
-            continue
-        if node.name in ours:
-            mine += len(node.ports)
-            continue
-        for use, port in node.ports.items():
-            # Whatever a process does not show to others it listens for on loopback.
-            address = "127.0.0.1" if use in ("chaincode", "operations") else node.listen_address
-            try:
-                if port_is_free(address, port):
-                    free += 1
-                    continue
-            except OSError as error:
-                yield Finding(
-                    "problem",
-                    f"{node.address}:{port}",
-                    f"{node.name} cannot listen there: {error.strerror}",
-                    "is this the host it belongs to (--host)? Correct `hosts` in the topology",
-                )
-                continue
-            who = listener_of(port) or "a process of another user, or in another namespace"
-            yield Finding(
-                "problem",
-                f"port {port}",
-                f"taken by {who}; {node.name} needs it ({use})",
-                "end that process, or choose another `first_port` in the topology",
-            )
+    wanted = list(check_ports(layout, topology, host))
+    for found in wanted:
+        if found.problem:
+            text = f"{found.problem}; {found.node.name} needs it ({found.use})"
+            yield Finding("problem", f"port {found.node.bound(found.use)}", text, found.remedy)
+    free = sum(not found.problem for found in wanted)
+    nodes = expected_nodes(layout, topology)
+    mine = sum(len(node.ports) for node in nodes if host in (None, node.host)) - len(wanted)
     yield Finding("good", "ports", f"{free} free, {mine} in use by this network")
 
 

@@ -127,7 +127,9 @@ class _Service:
         supervisor = self._supervisor
         match request["do"]:
             case "keep":
-                self._keep([ProcessSpec(**spec) for spec in request["specs"]])
+                self._keep(_specs(request))
+            case "outdated":
+                return {"names": self._outdated(_specs(request))}
             case "forget":
                 for name in request["names"]:
                     self._stopped.pop(name, None)
@@ -152,15 +154,16 @@ class _Service:
         return {"ok": True}
 
     def _keep(self, specs: Sequence[ProcessSpec]) -> None:
-        running = {name: self._supervisor.spec(name) for name in self._supervisor.names()}
-        changed = [
-            spec.name for spec in specs if spec.name in running and not _same(spec, running[spec.name])
-        ]
-        self._supervisor.end(changed, _PATIENCE_S)
+        self._supervisor.end(self._outdated(specs), _PATIENCE_S)
+        running = self._supervisor.names()
         for spec in specs:
             self._stopped.pop(spec.name, None)
-            if spec.name not in running or spec.name in changed:
+            if spec.name not in running:
                 self._supervisor.start(spec)
+
+    def _outdated(self, specs: Sequence[ProcessSpec]) -> list[str]:
+        running = self._supervisor.names()
+        return [spec.name for spec in specs if spec.name in running and self._supervisor.differs(spec)]
 
     def _known(self, request: dict[str, Any]) -> list[str]:
         known = {*self._supervisor.names(), *self._stopped}
@@ -170,8 +173,8 @@ class _Service:
         return list(request["names"])
 
 
-def _same(one: ProcessSpec, other: ProcessSpec) -> bool:
-    return list(one.command) == list(other.command) and dict(one.environment) == dict(other.environment)
+def _specs(request: dict[str, Any]) -> list[ProcessSpec]:
+    return [ProcessSpec(**spec) for spec in request["specs"]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,12 +3,57 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["listener_of", "port_is_free"]
+from network.layout import Layout
+from network.processes import expected_nodes
+from network.records import Records
+from network.topology import Node, Topology
+
+__all__ = ["PortCheck", "check_ports", "listener_of", "port_is_free"]
 
 _LISTEN = "0A"  # TCP_LISTEN, include/net/tcp_states.h
+
+
+@dataclass(frozen=True)
+class PortCheck:
+    """One port that a process needs and does not have yet."""
+
+    node: Node
+    use: str
+    """Which of the process's services."""
+    problem: str = ""
+    """Why it cannot listen there; empty where it can."""
+    remedy: str = ""
+
+
+def check_ports(layout: Layout, topology: Topology, host: str | None = None) -> Iterator[PortCheck]:
+    """Every port of the processes that should run (on one host) and do not, tried where each will listen."""
+    running = {record.name for record in Records(layout.run).living("node")}
+    for node in expected_nodes(layout, topology):
+        if host not in (None, node.host) or node.name in running:
+            continue
+        for use, port in node.ports.items():
+            try:
+                free = port_is_free(node.listens_at(use), port)
+            except OSError as error:
+                yield PortCheck(
+                    node,
+                    use,
+                    f"cannot be listened on: {error.strerror}",
+                    "is this the host it belongs to (--host)? Correct `hosts` in the topology",
+                )
+                continue
+            if free:
+                yield PortCheck(node, use)
+                continue
+            who = listener_of(port) or "a process of another user, or in another namespace"
+            remedy = "end that process, or choose another `first_port` in the topology"
+            yield PortCheck(node, use, f"is taken by {who}", remedy)
 
 
 def port_is_free(address: str, port: int) -> bool:
@@ -24,8 +69,6 @@ def port_is_free(address: str, port: int) -> bool:
             probe.bind((address, port))
             probe.listen(1)
         except OSError as error:
-            import errno
-
             if error.errno == errno.EADDRINUSE:
                 return False
             raise

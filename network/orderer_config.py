@@ -24,7 +24,7 @@ def orderer_config(layout: Layout, topology: Topology, node: Node) -> Document:
     # once it is known.
     return {
         "General": {
-            "ListenAddress": node.listen_address,
+            "ListenAddress": node.listens_at("grpc"),
             "ListenPort": node.ports["grpc"],
             "TLS": {
                 "Enabled": True,
@@ -67,12 +67,12 @@ def orderer_config(layout: Layout, topology: Topology, node: Node) -> Document:
         "FileLedger": {"Location": str(data / "ledger")},
         "Debug": {"BroadcastTraceDir": "", "DeliverTraceDir": ""},
         "Operations": {
-            "ListenAddress": f"127.0.0.1:{node.ports['operations']}",
+            "ListenAddress": node.bound("operations"),
             "TLS": {"Enabled": False},
         },
         "Metrics": {"Provider": "prometheus"},
         "Admin": {
-            "ListenAddress": f"{node.listen_address}:{node.ports['admin']}",
+            "ListenAddress": node.bound("admin"),
             "TLS": {
                 "Enabled": True,
                 "Certificate": certificate,

@@ -35,11 +35,11 @@ def peer_config(layout: Layout, topology: Topology, node: Node) -> Document:
         "peer": {
             "id": node.name,
             "networkId": topology.name,
-            "listenAddress": f"{node.listen_address}:{node.ports['grpc']}",
+            "listenAddress": node.bound("grpc"),
             "address": node.endpoint,
             "addressAutoDetect": False,
-            "chaincodeListenAddress": f"127.0.0.1:{node.ports['chaincode']}",
-            "chaincodeAddress": f"127.0.0.1:{node.ports['chaincode']}",
+            "chaincodeListenAddress": node.bound("chaincode"),
+            "chaincodeAddress": node.bound("chaincode"),
             "fileSystemPath": str(data),
             "mspConfigPath": str(folder / "msp"),
             "localMspId": node.msp_id,
@@ -119,7 +119,7 @@ def peer_config(layout: Layout, topology: Topology, node: Node) -> Document:
         },
         "operations": {
             # For this machine alone: it has no client authentication.
-            "listenAddress": f"127.0.0.1:{node.ports['operations']}",
+            "listenAddress": node.bound("operations"),
             "tls": {"enabled": False},
         },
         "metrics": {"provider": "prometheus"},

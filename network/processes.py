@@ -47,14 +47,18 @@ def chaincode_node(node: Node, package: Package) -> Node:
     return dataclasses.replace(node, name=name, ports=MappingProxyType({"grpc": port}))
 
 
-def node_process(layout: Layout, programs: Programs, node: Node) -> ProcessSpec:
+def node_process(layout: Layout, topology: Topology, programs: Programs, node: Node) -> ProcessSpec:
     """An orderer or a peer, by absolute paths alone."""
     folder = layout.node(node.name)
     environment = {"FABRIC_CFG_PATH": str(folder), **_LOGGING}
+    roots = [str(layout.tls_roots(msp_id)) for msp_id in topology.chain(node.chain).msp_ids]
+    reads = [str(folder / "msp"), str(folder / "tls"), *roots]
     if node.kind == "orderer":
-        return ProcessSpec(node.name, [str(programs.orderer)], environment)
+        reads.append(str(folder / "orderer.yaml"))
+        return ProcessSpec(node.name, [str(programs.orderer)], environment, reads)
     environment[CONNECTIONS] = str(connections_folder(layout, node))
-    return ProcessSpec(node.name, [str(programs.peer), "node", "start"], environment)
+    reads.append(str(folder / "core.yaml"))
+    return ProcessSpec(node.name, [str(programs.peer), "node", "start"], environment, reads)
 
 
 def chaincode_process(layout: Layout, node: Node, package: Package) -> ProcessSpec:
@@ -65,16 +69,19 @@ def chaincode_process(layout: Layout, node: Node, package: Package) -> ProcessSp
         process.name,
         [
             *(sys.executable, "-m", "chaincode"),
-            *("--address", f"{node.listen_address}:{process.ports['grpc']}"),
+            *("--address", process.bound("grpc")),
             *("--ccid", package.package_id),
             *("--tls-key", str(tls / "key.pem")),
             *("--tls-certificate", str(tls / "cert.pem")),
             *("--tls-client-roots", str(layout.tls_roots(node.msp_id))),
         ],
+        reads=[str(tls), str(layout.tls_roots(node.msp_id))],
     )
 
 
-def all_processes(layout: Layout, programs: Programs, nodes: Iterable[Node]) -> list[ProcessSpec]:
+def all_processes(
+    layout: Layout, topology: Topology, programs: Programs, nodes: Iterable[Node]
+) -> list[ProcessSpec]:
     """Every process of ``nodes``, with chaincode of every package in use."""
     packages = packages_in_use(layout)
     found = []
@@ -82,5 +89,5 @@ def all_processes(layout: Layout, programs: Programs, nodes: Iterable[Node]) -> 
         if node.kind == "chaincode":
             found += [chaincode_process(layout, node, package) for package in packages]
         else:
-            found.append(node_process(layout, programs, node))
+            found.append(node_process(layout, topology, programs, node))
     return found

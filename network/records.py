@@ -115,6 +115,10 @@ class Record:
     environment: Mapping[str, str] = field(default_factory=dict)
     since: float = 0.0
     """Wall clock of the start, seconds since 1970; for people."""
+    reads: tuple[str, ...] = ()
+    """Files and folders that it read when it started."""
+    read: str = ""
+    """Digest of what they held then."""
 
 
 class Records:
@@ -148,6 +152,8 @@ class Records:
                 command=tuple(found["command"]),
                 environment=dict(found["environment"]),
                 since=float(found["since"]),
+                reads=tuple(found.get("reads", ())),
+                read=str(found.get("read", "")),
             )
         except (OSError, ValueError, KeyError, TypeError):
             # Half a record does not arise; one that somebody spoilt says nothing that could be relied on.

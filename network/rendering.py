@@ -54,7 +54,7 @@ def services(root: Path, *, host: str | None = None, fabric_bin: Path | None = N
     return [
         _service(layout, topology, node, spec)
         for node in nodes
-        for spec in all_processes(layout, programs, [node])
+        for spec in all_processes(layout, topology, programs, [node])
     ]
 
 

@@ -7,8 +7,6 @@ channel's configuration (``network.updates``).
 
 from __future__ import annotations
 
-import socket
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +17,7 @@ from identity import DevelopmentAuthority, IdentityError, Role, Signer, TlsIdent
 from identity.certificates import common_name_of, read_pem
 from network.bringup import prepare
 from network.control import Keeper
-from network.errors import IdentityProblem, NotReady
+from network.errors import IdentityProblem
 from network.identities import SKEW, tls_names
 from network.layout import Layout
 from network.network import Network
@@ -27,13 +25,12 @@ from network.own_material import brings_its_own
 from network.packages import packages_in_use
 from network.processes import chaincode_node
 from network.records import working_alone
+from network.restarts import wait_until_it_listens
 from network.topology import Node
 
 __all__ = ["SOON", "IdentityStatus", "identities", "renew"]
 
 SOON: Final = timedelta(days=30)
-_READY_S: Final = 60.0
-_SETTLE_S: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -214,18 +211,4 @@ def _restart(layout: Layout, node: Node, progress: Callable[[str], None]) -> Non
             continue
         progress(f"Restarting {process.name}")
         keeper.restart([process.name])
-        _wait(process)
-
-
-def _wait(process: Node) -> None:
-    end = time.monotonic() + _READY_S
-    while True:
-        try:
-            with socket.create_connection((process.address, process.ports["grpc"]), timeout=2.0):
-                break
-        except OSError as error:
-            if time.monotonic() > end:
-                raise NotReady(f"{process.name} does not listen after {_READY_S:g} s") from error
-            time.sleep(0.1)
-    # It listens; its neighbours find it again within their second. Then the next one may go.
-    time.sleep(_SETTLE_S)
+        wait_until_it_listens(process)

@@ -15,6 +15,7 @@ What becomes of the processes when the supervisor itself is killed is decided by
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 import select
@@ -49,6 +50,8 @@ class ProcessSpec:
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     """Added to what every process of the supervisor gets."""
+    reads: Sequence[str] = ()
+    """Files that it reads when it starts, and folders of such: once one has changed, it is outdated."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ class _Child:
     last_end: str = ""
     not_before: float = 0.0
     started: float = 0.0
+    read: str = ""
+    """Digest of what it read when it was last started."""
 
 
 class Supervisor:
@@ -183,7 +188,8 @@ class Supervisor:
             descriptor = record.process.open()
             if descriptor is None:
                 return False
-            child = _Child(ProcessSpec(record.name, record.command, record.environment), starts=1)
+            spec = ProcessSpec(record.name, record.command, record.environment, record.reads)
+            child = _Child(spec, starts=1, read=record.read)
             child.running = _Running(record.process, descriptor)
             self._enter(child)
             return True
@@ -203,6 +209,12 @@ class Supervisor:
         """What a supervised process was started as."""
         with self._lock:
             return self._children[name].spec
+
+    def differs(self, spec: ProcessSpec) -> bool:
+        """Whether a supervised process would run otherwise if it were started as ``spec`` now."""
+        with self._lock:
+            child = self._children[spec.name]
+            return _identity(spec) != _identity(child.spec) or _digest(spec.reads) != child.read
 
     def deaths(self, name: str) -> int:
         """How often a process died unasked."""
@@ -274,6 +286,7 @@ class Supervisor:
         spec = child.spec
         self._logs.mkdir(parents=True, exist_ok=True)
         base = os.environ if self._environment is None else self._environment
+        read = _digest(spec.reads)
         log = (self._logs / f"{spec.name}.log").open("ab")
         try:
             process = subprocess.Popen(
@@ -292,9 +305,10 @@ class Supervisor:
             raise
         # Nobody else reaps a child: until then its number is its own, and so is the descriptor.
         child.running = _Running(_own_child(process.pid), os.pidfd_open(process.pid), process, log)
+        child.read = read
         if self._records is not None:
             try:
-                self._open_gate(spec, child.running, self._records)
+                self._open_gate(child, child.running, self._records)
             except OSError:
                 child.running.signal(signal.SIGKILL)
                 child.running.forget()
@@ -303,10 +317,22 @@ class Supervisor:
         child.starts += 1
         child.started = time.monotonic()
 
-    def _open_gate(self, spec: ProcessSpec, running: _Running, records: Records) -> None:
+    def _open_gate(self, child: _Child, running: _Running, records: Records) -> None:
         """Write a waiting process down, then let it become its program."""
-        own, command, environment = running.process, tuple(spec.command), dict(spec.environment)
-        records.write(Record(spec.name, "node", self._host, own, command, environment, time.time()))
+        spec = child.spec
+        records.write(
+            Record(
+                name=spec.name,
+                kind="node",
+                host=self._host,
+                process=running.process,
+                command=tuple(spec.command),
+                environment=dict(spec.environment),
+                since=time.time(),
+                reads=tuple(spec.reads),
+                read=child.read,
+            )
+        )
         assert running.child is not None
         assert running.child.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -397,6 +423,26 @@ class Supervisor:
 def _own_child(pid: int) -> ProcessId:
     """The id of a child of this process; one that has ended already counts as never alive."""
     return ProcessId.of(pid) or ProcessId(pid, -1, "")
+
+
+def _identity(spec: ProcessSpec) -> tuple[list[str], dict[str, str], list[str]]:
+    return list(spec.command), dict(spec.environment), list(spec.reads)
+
+
+def _digest(reads: Iterable[str]) -> str:
+    """Of the names and contents of files; one that is not there, or not to be read, counts as such."""
+    digest = hashlib.sha256()
+    for name in reads:
+        place = Path(name)
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if path.is_dir():
+                continue
+            try:
+                content = hashlib.sha256(path.read_bytes()).hexdigest()
+            except OSError:
+                content = "-"
+            digest.update(f"{path}\n{content}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def _readable(descriptors: Iterable[int], timeout_s: float) -> bool:

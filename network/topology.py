@@ -49,6 +49,10 @@ PORTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """What each kind of process listens on, in the order in which ports are given out."""
 
+_LOOPBACK = "127.0.0.1"
+_FOR_ITSELF = ("chaincode", "operations")
+"""What a process listens for on loopback: nobody else needs it, or it has no client authentication."""
+
 _CHAIN = r"[a-z][a-z0-9-]{0,62}"
 _MSP = r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,47}[a-zA-Z0-9])?"
 _HOST = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -119,13 +123,19 @@ class Node:
         """``address:port`` of one of its services."""
         return f"{self.address}:{self.ports[port]}"
 
-    @property
-    def listen_address(self) -> str:
-        """What it binds: its own address, or every one where a DNS name is given."""
+    def listens_at(self, port: str) -> str:
+        """The address that it binds for one of its services: loopback for what no other process needs, else
+        its own, or every one where a DNS name is given."""
+        if port in _FOR_ITSELF:
+            return _LOOPBACK
         try:
             return str(ipaddress.ip_address(self.address))
         except ValueError:
             return "0.0.0.0"  # noqa: S104 - the name may stand for any of the host's addresses
+
+    def bound(self, port: str) -> str:
+        """``address:port`` as it binds one of its services."""
+        return f"{self.listens_at(port)}:{self.ports[port]}"
 
 
 @dataclass(frozen=True)

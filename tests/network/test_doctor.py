@@ -49,11 +49,11 @@ def test_missing_and_old_programs_are_problems_with_a_remedy(tmp_path: Path, top
 def test_a_taken_port_is_named_with_who_has_it(tmp_path: Path, topology: Topology) -> None:
     node = topology.nodes[0]
     with socket.create_server(("127.0.0.1", node.ports["grpc"])):
-        finding = of(doctor(tmp_path, topology), f"port {node.ports['grpc']}")
+        finding = of(doctor(tmp_path, topology), f"port 127.0.0.1:{node.ports['grpc']}")
     assert finding.level == "problem"
     assert node.name in finding.text
     assert f"(process {os.getpid()})" in finding.text
-    assert f"port {node.ports['grpc']}" not in [found.subject for found in doctor(tmp_path, topology)]
+    assert not [found for found in doctor(tmp_path, topology) if found.subject.startswith("port ")]
 
 
 def test_the_networks_own_processes_may_have_their_ports(tmp_path: Path, topology: Topology) -> None:
@@ -111,7 +111,8 @@ def test_another_hosts_ports_do_not_matter_here(tmp_path: Path, topology: Topolo
         main=dataclasses.replace(topology.main, host="cloud"),
         edges=tuple(dataclasses.replace(edge, host="far") for edge in topology.edges),
     )
-    assert not [f for f in doctor(tmp_path, elsewhere, host="cloud") if "cannot listen" in f.text]
+    assert not [f for f in doctor(tmp_path, elsewhere, host="cloud") if "cannot be listened on" in f.text]
     finding = of(doctor(tmp_path, elsewhere, host="far"), "192.0.2.1:")
     assert finding.level == "problem"
-    assert "cannot listen there" in finding.text
+    assert "cannot be listened on" in finding.text
+    assert "--host" in finding.remedy

@@ -71,6 +71,32 @@ def test_keeping_the_same_again_changes_nothing_and_another_command_replaces(roo
     assert sorted(living(root)) == ["a", "b"]
 
 
+def test_what_has_read_other_files_is_outdated(root: Path) -> None:
+    keeper = Keeper.ensure(root)
+    (root / "made").mkdir()
+    reads = [str(root / "made"), str(root / "settings")]
+    wanted = [ProcessSpec(name, SLEEPER, {}, reads[at:]) for at, name in enumerate("ab")]
+    keeper.keep([*wanted, *specs("c")])
+    before = living(root)
+    assert keeper.outdated([*wanted, *specs("c", "new")]) == []
+    (root / "made" / "more").write_text("x")
+    assert keeper.outdated(wanted) == ["a"]
+    (root / "settings").write_text("x")
+    assert keeper.outdated(wanted) == ["a", "b"]
+    # Whoever starts it, for whatever reason: now it has read them.
+    keeper.restart(["b"])
+    assert keeper.outdated(wanted) == ["a"]
+    # A keeper that comes after a killed one knows what its processes had read.
+    (record,) = Records(root / "run").living("keeper")
+    os.kill(record.process.pid, signal.SIGKILL)
+    wait_for(lambda: not record.process.alive)
+    keeper = Keeper.ensure(root)
+    assert keeper.outdated(wanted) == ["a"]
+    keeper.keep([*wanted, *specs("c")])
+    assert keeper.outdated(wanted) == []
+    assert {name for name, process in living(root).items() if process == before[name]} == {"c"}
+
+
 def test_a_killed_node_is_started_again_and_a_stopped_one_is_not(root: Path) -> None:
     keeper = Keeper.ensure(root)
     keeper.keep(specs("a", "b"))

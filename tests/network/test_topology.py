@@ -83,7 +83,7 @@ def test_several_hosts(tmp_path: Path) -> None:
     document["hosts"] = {"cloud": "10.0.0.1", "edge": "edge.example"}
     document["edges"][0]["host"] = "edge"
     topology = load(tmp_path, yaml.safe_dump(document))
-    addresses = {node.chain: (node.host, node.address, node.listen_address) for node in topology.nodes}
+    addresses = {node.chain: (node.host, node.address, node.listens_at("grpc")) for node in topology.nodes}
     assert addresses["main"] == ("cloud", "10.0.0.1", "10.0.0.1")
     assert addresses["edge-a"] == ("edge", "edge.example", "0.0.0.0")
 
