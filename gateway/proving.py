@@ -7,12 +7,13 @@ a job of its own, with progress, that its operator may cancel. Imports no framew
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, TypeVar
@@ -26,6 +27,8 @@ from protocol.bundle import ProvenElement, serialise_bundle
 __all__ = ["Job", "JobState", "ProofService"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _BUSY_SECONDS: Final = 1
 _JOBS_KEPT: Final = 64
@@ -52,6 +55,8 @@ class Job:
     """Witnesses of the range; 0 until that is known."""
     cancelled: bool = False
     """Whether somebody asked to stop it."""
+    reason: str = ""
+    """Why it failed."""
 
 
 class ProofService:
@@ -83,7 +88,9 @@ class ProofService:
         self._lock: Final = threading.Lock()
         self._under_way: Final[dict[Hashable, Future[bytes]]] = {}
         self._jobs: Final[OrderedDict[tuple[str, int], Job]] = OrderedDict()
-        self._runner: ThreadPoolExecutor | None = None
+        self._waiting: Final[OrderedDict[tuple[str, int], None]] = OrderedDict()
+        """Jobs whose turn has not come: what is cancelled before leaves it at once."""
+        self._runner: threading.Thread | None = None
         self._closed = False
 
     def record_bundle(self, chain: str, record: bytes, holder: str | None, profile: str) -> bytes:
@@ -129,9 +136,10 @@ class ProofService:
                 raise Refusal("proofs-overloaded", "too many ranges are waiting", retry_after=_BUSY_SECONDS)
             job = self._jobs[key] = Job(JobState.WAITING)
             self._jobs.move_to_end(key)
+            self._waiting[key] = None
             if self._runner is None:
-                self._runner = ThreadPoolExecutor(1, thread_name_prefix="witnesses")
-            self._runner.submit(self._run, key)
+                self._runner = threading.Thread(target=self._work, name="witnesses")
+                self._runner.start()
             return job
 
     def job(self, chain: str, anchor: int) -> Job | None:
@@ -141,11 +149,13 @@ class ProofService:
 
     def cancel(self, chain: str, anchor: int) -> Job | None:
         """Stop a job; what it made is kept, and a new one goes on from there."""
+        key = (chain, anchor)
         with self._lock:
-            job = self._jobs.get((chain, anchor))
+            job = self._jobs.get(key)
             if job is not None and job.state in (JobState.WAITING, JobState.RUNNING):
+                self._waiting.pop(key, None)
                 state = JobState.CANCELLED if job.state is JobState.WAITING else job.state
-                job = self._jobs[chain, anchor] = replace(job, state=state, cancelled=True)
+                job = self._jobs[key] = replace(job, state=state, cancelled=True)
             return job
 
     def close(self) -> None:
@@ -156,7 +166,7 @@ class ProofService:
         for key in keys:
             self.cancel(*key)
         if runner is not None:
-            runner.shutdown()
+            runner.join()
 
     # ------------------------------------------------------------------ one at a time
 
@@ -195,12 +205,19 @@ class ProofService:
 
     # ------------------------------------------------------------------ jobs
 
+    def _work(self) -> None:
+        """Run what waits, and end when nothing does."""
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._runner = None
+                    return
+                key, _ = self._waiting.popitem(last=False)
+                self._jobs[key] = replace(self._jobs[key], state=JobState.RUNNING)
+            self._run(key)
+
     def _run(self, key: tuple[str, int]) -> None:
-        with self._lock:
-            if self._jobs[key].cancelled:
-                return
-            self._jobs[key] = replace(self._jobs[key], state=JobState.RUNNING)
-        state = JobState.FAILED
+        state, reason = JobState.FAILED, ""
         try:
             self._prover.prepare_witnesses(
                 *key,
@@ -210,10 +227,13 @@ class ProofService:
             state = JobState.DONE
         except Cancelled:
             state = JobState.CANCELLED
-        except LedgerError:
-            pass  # it is shown as failed; whoever asks for a single proof gets the reason
-        finally:
-            self._change(key, lambda job: replace(job, state=state))
+        except LedgerError as error:
+            reason = str(error)
+            _log.warning("witnesses of anchor %d of %s: %s", key[1], key[0], reason)
+        except Exception:
+            reason = "a fault of the gateway; its log tells"
+            _log.exception("witnesses of anchor %d of %s", key[1], key[0])
+        self._change(key, lambda job: replace(job, state=state, reason=reason))
 
     def _change(self, key: tuple[str, int], change: Callable[[Job], Job]) -> None:
         with self._lock:

@@ -357,6 +357,7 @@ class WitnessesView(_Output):
     made: int
     whole: int = Field(description="Witnesses of the range; 0 until that is known.")
     cancelled: bool = Field(description="Whether somebody asked to stop.")
+    reason: str = Field(description="Why it failed; else empty.")
 
 
 class InferenceView(_Output):

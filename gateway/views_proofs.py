@@ -101,5 +101,6 @@ def _view(path: AnchorPath, job: Job | None, status: int = 200) -> Response:
         made=job.made,
         whole=job.whole,
         cancelled=job.cancelled,
+        reason=job.reason,
     )
     return answer(view, status)

@@ -176,6 +176,8 @@ class Slow(Counting):
         self.entered.release()
         if chain == "nowhere":
             raise NotIndexed("no such chain")
+        if chain == "broken":
+            raise ZeroDivisionError("a secret")
         for made in range(1, 4):
             assert self.steps.acquire(timeout=20)
             if cancelled():
@@ -229,6 +231,7 @@ def test_jobs_run_one_after_the_other_show_progress_and_stop(world: World) -> No
     wait_for(service, "edge-a", 1, JobState.DONE)
     service.start("nowhere", 1)
     wait_for(service, "nowhere", 1, JobState.FAILED)
+    assert "no such chain" in service.job("nowhere", 1).reason  # type: ignore[union-attr]
     assert service.cancel("edge-b", 5) is None
     service.close()
     with pytest.raises(Refusal):
@@ -250,3 +253,43 @@ def test_jobs_are_bounded(world: World) -> None:
         service.cancel("edge-a", anchor)
     prover.steps.release(10)
     service.close()
+
+
+def test_cancelled_jobs_leave_the_queue_at_once_and_are_never_run(world: World) -> None:
+    prover = Slow(world)
+    service = ProofService(prover)
+    service.start("edge-a", 1)
+    assert prover.entered.acquire(timeout=10)
+    for _ in range(500):
+        service.start("edge-a", 2)
+        service.cancel("edge-a", 2)
+    assert not service._waiting
+    assert len(service._jobs) == 2
+    service.start("edge-a", 2)
+    service.start("edge-a", 3)
+    prover.steps.release(9)
+    wait_for(service, "edge-a", 3, JobState.DONE)
+    assert prover.started == [("edge-a", 1), ("edge-a", 2), ("edge-a", 3)]  # each once
+    service.close()
+
+
+def test_a_failure_is_logged_with_its_reason_and_the_next_job_runs(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    prover = Slow(world)
+    service = ProofService(prover)
+    prover.steps.release(3)
+    for chain, said in (("broken", "a fault of the gateway"), ("nowhere", "no such chain")):
+        service.start(chain, 7)
+        wait_for(service, chain, 7, JobState.FAILED)
+        assert said in service.job(chain, 7).reason  # type: ignore[union-attr]
+    assert "a secret" not in service.job("broken", 7).reason  # type: ignore[union-attr]
+    assert "witnesses of anchor 7 of broken" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+    assert "witnesses of anchor 7 of nowhere: no such chain" in caplog.text
+    service.start("edge-a", 1)
+    wait_for(service, "edge-a", 1, JobState.DONE)
+    assert service.job("edge-a", 1).reason == ""  # type: ignore[union-attr]
+    service.start("nowhere", 7)  # a failed one may be asked for again
+    service.close()
+    assert not [each for each in threading.enumerate() if each.name == "witnesses"]
