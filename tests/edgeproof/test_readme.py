@@ -1,4 +1,4 @@
-"""The README's commands, run as they stand there, in an empty folder."""
+"""The README's commands, run as they stand there, in an empty folder; and what the documents name exists."""
 
 from __future__ import annotations
 
@@ -127,9 +127,25 @@ def test_make_alone_prints_help() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/architecture.md", "docs/guide.md", "docs/trust-model.md"]
+    "document",
+    ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))],
 )
 def test_links_of_the_documents_lead_somewhere(document: str) -> None:
     path = ROOT / document
     for target in re.findall(r"\]\(([^)#]+?)\)", path.read_text()):
         assert (path.parent / target).exists(), target
+
+
+def test_decision_records_are_numbered_without_a_gap_and_have_one_form() -> None:
+    records = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    assert [int(path.name[:4]) for path in records] == list(range(1, len(records) + 1))
+    for number, path in enumerate(records, start=1):
+        text = path.read_text()
+        assert text.startswith(f"# {number}. "), path.name
+        assert "\n\nStatus: accepted.\n\n" in text, path.name
+        assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences"], (
+            path.name
+        )
+        assert not re.search(r"^## .*\n\n+(?=##|\Z)", text, re.MULTILINE), f"an empty part in {path.name}"
+        for target in re.findall(r"\]\(([^)#]+?)\)", text):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
