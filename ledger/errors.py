@@ -142,6 +142,8 @@ class ContractRefused(LedgerError):
 class EndorsementMismatch(LedgerError):
     """Two organisations simulated the same proposal to different results. Nothing was recorded."""
 
+    advice = "Try again; if it stays so, compare the contracts' versions at the organisations that endorse"
+
 
 class InvalidTransaction(LedgerError):
     """The transaction stands in a block and has no effect."""
@@ -177,6 +179,8 @@ class UnknownOutcome(LedgerError):
 
 class ChainNotFound(LedgerError):
     """There is no such chain."""
+
+    advice = "Check its name, and that what was asked holds that chain"
 
 
 class ChainExists(LedgerError):

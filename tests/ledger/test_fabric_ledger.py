@@ -16,11 +16,14 @@ import pytest
 from fabric_harness import FabricHarness
 from ledger_suite import CODE, Harness, LedgerSuite
 from scratch_chaincode import ScratchChaincode
-from scratch_contract import Get, ListKeys, Put, PutMany
+from scratch_contract import Crash, Get, ListKeys, Put, PutMany, Waver
 
 from identity import DevelopmentAuthority, Role, Signer, TlsIdentity
+from ledger import errors
 from ledger.errors import (
     ChainNotFound,
+    ClockRefused,
+    ContractRefused,
     IdentityExpired,
     IdentityRefused,
     IdentityRevoked,
@@ -100,7 +103,8 @@ def test_expired_certificate(fabric: FabricHarness) -> None:
             call_()
 
 
-def test_revoked_certificate(fabric: FabricHarness) -> None:
+def _revoked(fabric: FabricHarness) -> tuple[FabricLedger, Signer]:
+    """Of a member whom the channel's configuration names as revoked since it was last heard."""
     signer = fabric.issue("leaver", now=datetime.now(UTC) - timedelta(minutes=1))
     ledger = fabric.open_as(signer)
     ledger.submit(Put("a", "1"))
@@ -111,6 +115,11 @@ def test_revoked_certificate(fabric: FabricHarness) -> None:
     height = reader.information().height
     update_channel(fabric.network, fabric.chain, change_msp(organisation, revocation_lists=[revoked]))
     assert reader.wait(height, 20)
+    return ledger, signer
+
+
+def test_revoked_certificate(fabric: FabricHarness) -> None:
+    ledger, signer = _revoked(fabric)
     for call_ in (lambda: ledger.submit(Put("a", "1")), lambda: ledger.evaluate(Get("a"))):
         with pytest.raises(IdentityRevoked, match="another one issued"):
             call_()
@@ -198,6 +207,82 @@ def test_mutual_tls(fabric: FabricHarness) -> None:
     # A peer refuses a request for blocks whose header names another certificate than the connection's.
     assert ledger.block(receipt.block).header.number == receipt.block
     assert ledger.wait(receipt.block, 20)
+
+
+def test_clock_that_is_wrong(fabric: FabricHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = fabric.open()
+    monkeypatch.setattr("ledger.fabric.messages.time", _AnHourAgo)
+    for call_ in (lambda: ledger.submit(Put("a", "1")), lambda: ledger.evaluate(Get("a"))):
+        with pytest.raises(ClockRefused, match="Set this machine's clock"):
+            call_()
+
+
+class _AnHourAgo:
+    @staticmethod
+    def time_ns() -> int:
+        return time.time_ns() - 3600 * 10**9
+
+
+def documented_refusals() -> dict[str, str]:
+    """Error and what to do, from the operator's guide."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "network.md").read_text()
+    table = page[page.index("### Requests that are refused") :]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    return {error.strip("`"): what for error, _, what in rows}
+
+
+def test_every_documented_refusal_happens_and_says_what_to_do(
+    fabric: FabricHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, plain = Put("a", "1"), fabric.open()
+
+    def late() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("ledger.fabric.messages.time", _AnHourAgo)
+            plain.submit(put)
+
+    def lonely() -> None:
+        fabric.under_endorsed().submit(put)
+
+    own = fabric.scratch.signer(fabric.organisations[0], Role.CLIENT)
+    ways: dict[str, Callable[[], Any]] = {
+        "UnknownOrganisation": lambda: fabric.open_as(
+            fabric.scratch.signer("cloud-operator", Role.CLIENT)
+        ).submit(put),
+        "IdentityRefused": lambda: fabric.stranger().submit(put),
+        "IdentityExpired": lambda: fabric.expired().submit(put),
+        "IdentityRevoked": lambda: _revoked(fabric)[0].submit(put),
+        "SignatureRefused": lambda: fabric.open_as(_Forger(own)).submit(put),
+        "ClockRefused": late,
+        "MessageTooLarge": lambda: plain.submit(PutMany("large", 1, 1, "b" * 11 * 1024 * 1024), timeout=60),
+        "ChainNotFound": lambda: fabric.open(chain="nowhere").submit(put),
+        "ContractRefused": lambda: plain.submit(Crash("hunter2")),
+        "EndorsementMismatch": lambda: plain.submit(Waver("a")),
+        "EndorsementPolicyFailure": lonely,
+        "Unavailable": lambda: fabric.open(chaincode="nothing-here").submit(put),
+    }
+    documented = documented_refusals()
+    assert set(documented) == set(ways)
+    for name, way in ways.items():
+        with pytest.raises(LedgerError) as caught:
+            way()
+        assert type(caught.value).__name__ == name
+        assert caught.value.advice in documented[name]
+        assert caught.value.advice in str(caught.value)
+        assert caught.value.transaction, name
+        if isinstance(caught.value, ContractRefused):
+            assert caught.value.code == "internal-error"
+            assert "hunter2" not in str(caught.value)
+    plain.submit(put)
+
+
+def test_no_refusal_is_left_out_of_the_page() -> None:
+    every = {
+        name
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, LedgerError) and kind.advice
+    }
+    assert every <= set(documented_refusals())
 
 
 # ------------------------------------------------------------------ load, and what goes away meanwhile
