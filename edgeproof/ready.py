@@ -42,6 +42,7 @@ def probe(network: Network, chain: str, *, timeout_s: float = 60.0) -> None:
     Raises:
         NotReady: it did not, with the last reason.
         ContractRefused: the chain is somebody else's: the contract refuses what we register.
+        InvalidTransaction: too few organisations endorsed, or another lasting reason.
     """
     end = time.monotonic() + timeout_s
     deployment = Deployment.adopt(network.root, Plan.of_network(network.topology))
@@ -53,9 +54,10 @@ def probe(network: Network, chain: str, *, timeout_s: float = 60.0) -> None:
         while True:
             try:
                 _ask(deployment, parts, plan, end)
-            except (ContractRefused, InvalidTransaction):
-                raise
             except LedgerError as error:
+                # A conflict with somebody who registers the same just now passes; other verdicts stay.
+                if isinstance(error, ContractRefused | InvalidTransaction) and not error.retryable:
+                    raise
                 if time.monotonic() > end:
                     raise NotReady(
                         f"{chain} takes no transactions after {timeout_s:.0f} s: {error}"

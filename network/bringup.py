@@ -27,7 +27,7 @@ from network.processes import all_processes, chaincode_node, expected_nodes
 from network.programs import Programs, find_programs
 from network.records import working_alone
 from network.restarts import keep_running
-from network.topology import ChainSpec, Node, Topology
+from network.topology import Batch, ChainSpec, Node, Topology
 
 __all__ = ["Progress", "add_edge", "up", "upgrade"]
 
@@ -48,7 +48,7 @@ def up(
     Args:
         root: the network's folder, made where it is not.
         topology: what to bring up; None for that of the network that is there. Where one is there it must be
-            the same, or the same but for edges that were added since.
+            the same, or the same but for edges that were added and batches that were changed since.
         probe: submits to a chain and waits until it answers everywhere.
         host: the host to be; may be left out where the topology has one.
         fabric_bin: folder of Fabric's programs; PATH where not given.
@@ -63,6 +63,7 @@ def up(
         CommandFailed: one of Fabric's tools refuses.
         NotReady: something did not come about in time.
         NetworkError: another command is changing the network.
+        Exception: whatever the probe raises.
     """
     programs = find_programs(fabric_bin)
     layout = Layout.of(root)
@@ -227,12 +228,26 @@ def _keep_topology(layout: Layout, wanted: Topology | None) -> Topology:
         write_text(layout.topology, wanted.dump())
         return wanted
     found = Topology.load(layout.topology)
-    if wanted is not None and dataclasses.replace(found, edges=found.edges[: len(wanted.edges)]) != wanted:
+    if wanted is not None and not _same_but_for_changes(found, wanted):
         raise TopologyError(
             f"{layout.root} holds a network of another topology ({layout.topology}); use another folder, "
             "add an edge by `edgeproof network add-edge`, or remove it by `edgeproof network clean`"
         )
     return found
+
+
+def _same_but_for_changes(found: Topology, given: Topology) -> bool:
+    """Whether what is ``found`` can have become of what was ``given``: edges are added, batches changed."""
+
+    def plain(topology: Topology, edges: int) -> Topology:
+        def spec(chain: ChainSpec) -> ChainSpec:
+            return dataclasses.replace(chain, batch=Batch())
+
+        kept = tuple(map(spec, topology.edges[:edges]))
+        return dataclasses.replace(topology, main=spec(topology.main), edges=kept)
+
+    count = len(given.edges)
+    return plain(found, count) == plain(given, count)
 
 
 def _check_ports(layout: Layout, topology: Topology, host: str) -> None:

@@ -140,8 +140,8 @@ def _orderer_group(layout: Layout, chain: ChainSpec, orderers: tuple[Node, ...])
         "BatchTimeout": chain.batch.timeout,
         "BatchSize": {
             "MaxMessageCount": chain.batch.messages,
-            "AbsoluteMaxBytes": _size(chain.batch.absolute_bytes),
-            "PreferredMaxBytes": _size(chain.batch.preferred_bytes),
+            "AbsoluteMaxBytes": chain.batch.absolute_bytes,
+            "PreferredMaxBytes": chain.batch.preferred_bytes,
         },
         "Organizations": [_organisation(layout, msp_id, (), orderers) for msp_id in chain.orderers],
         "Policies": _meta_policies() | {"BlockValidation": _signature(f"OR({signers})")},
@@ -174,8 +174,3 @@ def _consenter(layout: Layout, node: Node) -> Document:
         "ClientTLSCert": certificate,
         "ServerTLSCert": certificate,
     }
-
-
-def _size(number: int) -> str:
-    """A number of bytes as configtxgen reads it."""
-    return f"{number // 1024} KB"

@@ -56,8 +56,12 @@ _FOR_ITSELF = ("chaincode", "operations")
 _CHAIN = r"[a-z][a-z0-9-]{0,62}"
 _MSP = r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,47}[a-zA-Z0-9])?"
 _HOST = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_DNS_NAME = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+# RFC 1123, section 2.1; a name whose last label is a number would be an address that is none.
+_DNS_NAME = rf"(?=.{{1,253}}\Z)({_LABEL}\.)*(?![0-9]+\Z){_LABEL}"
 _DURATION = r"[1-9][0-9]{0,5}(ms|s|m)"
+_DURATION_MEANING = "a duration such as 200ms or 2s"
+_MAX_MESSAGES = 100_000
 _MAX_PORT = 65535
 _MAX_ORDERERS = 16
 _KIB = 1024
@@ -246,6 +250,30 @@ class Topology:
         topology.check_ports()
         return topology
 
+    def with_batch(self, chain: str, *, timeout: str, messages: int) -> Topology:
+        """The same with other batch settings of one chain.
+
+        Raises:
+            TopologyError: no such chain, no duration, or a number out of bounds.
+        """
+        if chain not in {known.chain for known in self.chains}:
+            raise TopologyError(
+                f"there is no chain {chain!r}; there are {', '.join(known.chain for known in self.chains)}"
+            )
+        if re.fullmatch(_DURATION, timeout) is None:
+            raise TopologyError(f"timeout: {_DURATION_MEANING} is wanted, not {timeout!r}")
+        if not 1 <= messages <= _MAX_MESSAGES:
+            raise TopologyError(f"messages: a whole number from 1 to {_MAX_MESSAGES} is wanted")
+
+        def changed(spec: ChainSpec) -> ChainSpec:
+            if spec.chain != chain:
+                return spec
+            batch = dataclasses.replace(spec.batch, timeout=timeout, messages=messages)
+            return dataclasses.replace(spec, batch=batch)
+
+        edges = tuple(changed(edge) for edge in self.edges)
+        return dataclasses.replace(self, main=changed(self.main), edges=edges)
+
     def check_ports(self) -> None:
         """Raise unless every port exists.
 
@@ -324,22 +352,32 @@ def _topology(document: Value) -> Topology:
 def _hosts(value: Value) -> dict[str, str]:
     hosts: dict[str, str] = {}
     for name, entry in value.entries():
-        address = entry.text(rf"{_DNS_NAME}|[0-9a-f:]+", "an IP address or a DNS name")
-        if ":" in address:
-            entry.refuse("IPv6 addresses are not supported: give a DNS name")
-        hosts[name] = address
+        if re.fullmatch(_HOST, name) is None:
+            entry.refuse("a host's name is of lower-case letters, digits and hyphens, at most 63")
+        hosts[name] = _address(entry)
     if not hosts:
         value.refuse("at least one host is wanted")
     return hosts
 
 
+def _address(value: Value) -> str:
+    text = value.text()
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return value.text(_DNS_NAME, "an IP address or a DNS name")
+    if address.version != 4:
+        value.refuse("IPv6 addresses are not supported: give a DNS name")
+    if address.is_unspecified or address.is_multicast:
+        value.refuse("an address is wanted at which the others reach this host")
+    return text
+
+
 def _batch(value: Value, default: Batch) -> Batch:
     fields = value.fields(set(), {"timeout", "messages", "preferred_bytes", "absolute_bytes"})
     batch = Batch(
-        fields["timeout"].text(_DURATION, "a duration such as 200ms or 2s")
-        if "timeout" in fields
-        else default.timeout,
-        fields["messages"].number(1, 100_000) if "messages" in fields else default.messages,
+        fields["timeout"].text(_DURATION, _DURATION_MEANING) if "timeout" in fields else default.timeout,
+        fields["messages"].number(1, _MAX_MESSAGES) if "messages" in fields else default.messages,
         fields["preferred_bytes"].number(_KIB, 98 * 1024 * _KIB)
         if "preferred_bytes" in fields
         else default.preferred_bytes,

@@ -53,8 +53,8 @@ def up(
         keep_modulus(root, chosen, modulus)
     progress = progress_lines()
     fabric_bin = Settings.from_environment().fabric_bin
-    bring_up(root, chosen, probe, host=host or None, fabric_bin=fabric_bin, progress=progress)
-    adopt(root, chosen, progress)
+    brought = bring_up(root, chosen, probe, host=host or None, fabric_bin=fabric_bin, progress=progress)
+    adopt(root, brought.topology, progress)  # which may have got edges since the one that was given
     print_table(look(root, host))
     progress("Up. `edgeproof network status` shows this again, `edgeproof network down` ends it")
 

@@ -61,17 +61,14 @@ def batch(
     messages: Annotated[int, typer.Option(min=1, help="How many transactions fill a block.")],
     root: RootOption = ROOT,
 ) -> None:
-    """Change when a running chain's orderers cut a block; all its organisations' administrators sign."""
-    import dataclasses
+    """Change when a running chain's orderers cut a block; all its organisations' administrators sign.
 
-    from network import Network
-    from network.config_update import change_batch
-    from network.updates import update_channel
+    The network's topology.yaml says so afterwards.
+    """
+    from network.channel_changes import set_batch
 
-    network = Network(root)
-    wanted = dataclasses.replace(network.chain(chain).batch, timeout=timeout, messages=messages)
-    changed = update_channel(network, chain, change_batch(wanted))
-    typer.echo(f"{chain}: a block after {timeout} or {messages} transactions, from block {changed.number} on")
+    number = set_batch(root, chain, timeout=timeout, messages=messages)
+    typer.echo(f"{chain}: a block after {timeout} or {messages} transactions, from block {number} on")
 
 
 @app.command()

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from fabric_network import fabric_bin, on_free_ports
+from fabric_protos.orderer.configuration_pb2 import BatchSize
 
-from chaincode.api import GetOrganisation
+from chaincode.api import Device, EnrolDevice, GetDevice, GetOrganisation, OwnerAuthorisation
 from edgeproof.deployment import Deployment, Plan
 from edgeproof.ready import probe
 from edgeproof.wiring import Parts
-from identity import Role
-from ledger.port import evaluate_typed
+from identity import DevelopmentAuthority, KeyPair, Role, Signer
+from ledger.errors import Unavailable
+from ledger.fabric_ledger import FabricLedger
+from ledger.port import Ledger, call, evaluate_typed
 from network import Network, Topology, add_edge, down, named_topology, renew, up, upgrade
+from network.channel_changes import set_batch
 from network.errors import IdentityProblem, NetworkError, PortTaken, TopologyError
+from network.identities import tls_names
 from network.records import Records
 from network.renewal import identities
 from network.status import status
+from network.updates import read_configuration
+from protocol.commitments import authorisation_bytes
 
 pytestmark = pytest.mark.fabric
 
@@ -33,10 +43,11 @@ def dev() -> Topology:
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A network that these tests may end, change and break."""
+    """A network that these tests may end, change and break. It wants its clients' certificates, so that all
+    of this is also done with mutual TLS."""
     root = tmp_path_factory.mktemp("own") / "network"
     try:
-        up(root, dev(), probe, fabric_bin=fabric_bin())
+        up(root, dataclasses.replace(dev(), client_tls=True), probe, fabric_bin=fabric_bin())
         yield root
     finally:
         down(root)
@@ -46,15 +57,40 @@ def pids(root: Path) -> dict[str, int]:
     return {record.name: record.process.pid for record in Records(root / "run").living("node")}
 
 
-def height(root: Path, chain: str) -> int:
-    """Blocks of a chain, after reading what the first bring-up wrote: without any new transaction."""
+@contextlib.contextmanager
+def administered(root: Path, chain: str) -> Iterator[tuple[Deployment, str, Ledger]]:
+    """A chain as its operator's administrator sees it."""
     network = Network(root)
     operator = network.chain(chain).operator
     deployment = Deployment.adopt(root, Plan.of_network(network.topology))
     with Parts(deployment, "test", caches=root / "test-caches") as parts:
-        ledger = parts.ledger(chain, operator, Role.ADMIN)
+        yield deployment, operator, parts.ledger(chain, operator, Role.ADMIN)
+
+
+def height(root: Path, chain: str) -> int:
+    """Blocks of a chain, after reading what the first bring-up wrote: without any new transaction."""
+    with administered(root, chain) as (_, operator, ledger):
         assert evaluate_typed(ledger, GetOrganisation(operator)).msp_id == operator
         return ledger.information().height
+
+
+def enrol(root: Path, chain: str, name: str) -> Device:
+    """Write something that no bring-up writes."""
+    with administered(root, chain) as (deployment, operator, ledger):
+        key, owner = KeyPair.generate(), deployment.owner_key(operator)
+        nobody = OwnerAuthorisation(owner.algorithm, b"")
+        unsigned = EnrolDevice(name, operator, key.algorithm, key.spki, b"", nobody)
+        signed = authorisation_bytes(chain, unsigned)
+        authorisation = OwnerAuthorisation(owner.algorithm, owner.sign(signed))
+        message = dataclasses.replace(unsigned, possession=key.sign(signed), authorisation=authorisation)
+        device: Device = call(ledger, message)
+        return device
+
+
+def read(root: Path, chain: str, name: str) -> Device:
+    with administered(root, chain) as (_, _, ledger):
+        device: Device = evaluate_typed(ledger, GetDevice(name))
+        return device
 
 
 def killed_at(root: Path, words: str, call: str) -> None:
@@ -91,6 +127,47 @@ def test_up_of_a_running_network_changes_nothing(own: Path) -> None:
     assert not [line for line in said if "joined" in line or "committed" in line]
 
 
+def test_clients_without_a_certificate_are_turned_away(own: Path) -> None:
+    network = Network(own)
+    assert enrol(own, "edge-a", "by-mutual-tls") == read(own, "edge-a", "by-mutual-tls")
+    operator = network.chain("edge-a").operator
+    admin = Signer.load(network.layout.identity(operator, "admin"), msp_id=operator)
+    bare = FabricLedger(network.peer("edge-a", operator), "edge-a", submitter=admin)
+    try:
+        with pytest.raises(Unavailable):
+            evaluate_typed(bare, GetDevice("by-mutual-tls"))
+    finally:
+        bare.close()
+    for endpoint in (network.peer("edge-a", operator), *network.orderers("edge-a")):
+        host, port = endpoint.address.split(":")
+        context = ssl.create_default_context(cadata=endpoint.tls_roots.decode())
+        with (
+            pytest.raises(ssl.SSLError, match="certificate required"),
+            socket.create_connection((host, int(port)), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname=host) as secured,
+        ):
+            secured.recv(1)  # with TLS 1.3 the refusal comes after the handshake
+
+
+def test_what_is_outdated_is_restarted(own: Path) -> None:
+    """Another certificate, as after a renewal that was ended half-way: just its process."""
+    network = Network(own)
+    (peer,) = network.topology.select(chain="edge-a", kind="peer", msp_id="edge-a-owner")
+    folder = network.layout.node(peer.name) / "tls"
+    authority = DevelopmentAuthority.load(network.layout.tls_authority(peer.msp_id))
+    issued = authority.issue_tls(
+        peer.name, tls_names(peer), now=datetime.now(UTC), lifetime=timedelta(days=300)
+    )
+    issued.save(folder)
+    before = pids(own)
+    said: list[str] = []
+    up(own, None, probe, fabric_bin=fabric_bin(), progress=said.append)
+    assert {name for name, pid in pids(own).items() if pid != before[name]} == {peer.name}
+    assert [line for line in said if line.startswith("Restarting")] == [
+        f"Restarting {peer.name}, whose configuration or certificates have changed"
+    ]
+
+
 def test_down_and_up_keep_all_state(own: Path) -> None:
     before = {chain: height(own, chain) for chain in ("main", "edge-a")}
     assert down(own) == 11
@@ -102,6 +179,7 @@ def test_down_and_up_keep_all_state(own: Path) -> None:
 
 def test_an_upgrade_keeps_the_state_and_a_killed_one_is_finished(own: Path) -> None:
     before = height(own, "main")
+    written = enrol(own, "edge-a", "older-than-the-contracts")
     killed_at(own, "is committed", "upgrade(root, probe, progress=say)")
     up(own, None, probe, fabric_bin=fabric_bin())
     assert height(own, "main") > before
@@ -110,7 +188,9 @@ def test_an_upgrade_keeps_the_state_and_a_killed_one_is_finished(own: Path) -> N
     assert all(name.endswith(".2") for name in names)
     # What the topology says should run is what runs, and whatever follows starts from there.
     assert all(process.healthy for process in status(own))
+    assert read(own, "edge-a", written.device) == written
     upgrade(own, probe, fabric_bin=fabric_bin())
+    assert read(own, "edge-a", written.device) == written
     assert {name.rpartition(".")[2] for name in pids(own) if ".chaincode." in name} == {"3"}
 
 
@@ -124,6 +204,26 @@ def test_an_added_edge_disturbs_nobody(own: Path) -> None:
     # The topology as it was given at first still means this network.
     given = dataclasses.replace(network.topology, edges=network.topology.edges[:1])
     up(own, given, lambda *_: None, fabric_bin=fabric_bin())
+
+
+def test_a_changed_batch_is_in_the_chain_and_in_the_topology(own: Path) -> None:
+    given = Network(own).topology
+    with pytest.raises(TopologyError, match="timeout: a duration"):
+        set_batch(own, "edge-a", timeout="soon", messages=20)
+    before = read_configuration(Network(own), "edge-a")
+    number = set_batch(own, "edge-a", timeout="100ms", messages=20)
+    found = read_configuration(Network(own), "edge-a")
+    assert (found.number, found.config.sequence) == (number, before.config.sequence + 1)
+    size = BatchSize.FromString(found.config.channel_group.groups["Orderer"].values["BatchSize"].value)
+    batch = Network(own).topology.chain("edge-a").batch
+    assert (batch.timeout, batch.messages) == ("100ms", 20)
+    assert (size.max_message_count, size.preferred_max_bytes) == (20, batch.preferred_bytes)
+    # Done already, it is just written down; and the topology as it was first given still means this network.
+    (own / "topology.yaml").write_text(given.dump())
+    assert set_batch(own, "edge-a", timeout="100ms", messages=20) == number
+    assert Network(own).topology.chain("edge-a").batch == batch
+    up(own, given, lambda *_: None, fabric_bin=fabric_bin())
+    assert Network(own).topology.chain("edge-a").batch == batch
 
 
 def test_identities_are_renewed_while_the_network_runs(own: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from prepared_network import prepared
 from network.configtx import configtx, make_genesis
 from network.layout import Layout
 from network.programs import find_programs
-from network.topology import ChainSpec, Topology
+from network.topology import Batch, ChainSpec, Topology
 from protocol.configuration import Configuration
 
 pytestmark = pytest.mark.fabric
@@ -116,6 +117,16 @@ def test_capabilities_batch_and_endpoints(network: Prepared) -> None:
             (peer,) = topology.select(chain=chain.chain, kind="peer", msp_id=msp_id)
             anchors = application["groups"][msp_id]["values"]["AnchorPeers"]["value"]["anchor_peers"]
             assert anchors == [{"host": peer.address, "port": peer.ports["grpc"]}]
+
+
+def test_sizes_are_kept_to_the_byte(tmp_path: Path) -> None:
+    layout, topology = prepared(tmp_path / "network", "dev")
+    batch = Batch(preferred_bytes=1_500, absolute_bytes=2_000_001)
+    chain = dataclasses.replace(topology.main, batch=batch)
+    make_genesis(layout, topology, chain, find_programs(fabric_bin()))
+    channel = inspect(layout.genesis("main"))["data"]["data"][0]["payload"]["data"]["config"]["channel_group"]
+    size = channel["groups"]["Orderer"]["values"]["BatchSize"]["value"]
+    assert (size["preferred_max_bytes"], size["absolute_max_bytes"]) == (1_500, 2_000_001)
 
 
 def test_no_key_goes_into_a_block(network: Prepared) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import subprocess
@@ -8,9 +9,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from namespaces import Agent, Hosts, hosts
+from fabric_kills import Pause, keep_pauses, longest_pause
+from namespaces import SUPPORT, Agent, Hosts, hosts
 
 from network import Topology, down
 from network.errors import TopologyError
@@ -19,6 +22,8 @@ from network.snapshots import restore
 from network.status import status
 
 _ADDRESSES = {"cloud": "10.213.0.1", "edge-a": "10.213.0.2", "edge-b": "10.213.0.3"}
+_GATEWAY = 8440
+_CALM_S = 8.0
 _EDGE = """\
   - chain: {edge}
     host: {edge}
@@ -119,6 +124,7 @@ class Fleet:
             for organisation in Topology.load(self.folder / "topology.yaml").chain(chain).organisations:
                 self._serve(host, "signer", "--chain", chain, "--organisation", organisation)
         self._serve("cloud", "relay")
+        self._serve("edge-a", "gateway", "--edge", "edge-a", "--port", str(_GATEWAY))
 
     def _serve(self, host: str, *words: str) -> None:
         log = (self.folder / f"{host}-{words[0]}-{len(self._services)}.log").open("wb")
@@ -135,6 +141,34 @@ class Fleet:
             agent.close()
         for host in _ADDRESSES:
             down(self.folder / host)
+
+    @contextlib.contextmanager
+    def load(self) -> Iterator[Callable[[], dict[str, Any]]]:
+        """Devices at edge-a's gateway, sending; what is given ends and checks them."""
+        command = [sys.executable, str(SUPPORT / "host_load.py"), str(self.folder / "edge-a"), "edge-a"]
+        command += [f"http://127.0.0.1:{_GATEWAY}", str(self.folder / "load")]
+        process = subprocess.Popen(
+            self.hosts.inside("edge-a", command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def finish() -> dict[str, Any]:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.close()
+            found: dict[str, Any] = json.loads(process.stdout.readline())
+            assert "error" not in found, found
+            return found
+
+        try:
+            assert json.loads(process.stdout.readline()) == "sending"
+            yield finish
+        finally:
+            process.kill()
+            process.wait()
+            process.stdin.close()
+            process.stdout.close()
 
     def submit(self, host: str) -> None:
         assert self.agents[host].ask("submit", "main" if host == "cloud" else host) == "submitted"
@@ -203,6 +237,49 @@ class TestHosts:
         caught_up = wait_for("edge-a's anchor on main", lambda: fleet.main_holds("edge-a") > before)
         wait_for("main's anchor on edge-a", lambda: fleet.edge_holds("edge-a") > held)
         print(f"edge-b's anchor meanwhile {others:.1f} s; edge-a's after healing {caught_up:.1f} s")
+
+    def test_five_seconds_of_partition_under_load_lose_and_double_nothing(
+        self, fleet: Fleet, pytestconfig: pytest.Config
+    ) -> None:
+        """Readings flow in at edge-a; its link to the cloud and to edge-b is cut for five seconds."""
+        for edge in ("edge-a", "edge-b"):
+            interlocked(fleet, edge)
+            wait_for(f"an anchor of main on {edge}", lambda edge=edge: fleet.edge_holds(edge) > 0)
+        with fleet.load() as finish:
+            time.sleep(_CALM_S)
+            cut = time.monotonic()
+            fleet.hosts.link("edge-a", up=False)
+            time.sleep(max(0.0, cut + 5.0 - time.monotonic()))
+            fleet.hosts.link("edge-a")
+            healed = time.monotonic()
+            held = fleet.main_holds("edge-a")
+            wait_for("edge-a's next anchor on main", lambda: fleet.main_holds("edge-a") > held, 60.0)
+            time.sleep(_CALM_S)
+            end = time.monotonic()
+            found = finish()
+        readings = found["times"]
+        anchors = fleet.agents["cloud"].ask("anchors", "edge-a")
+        pauses = [
+            Pause(
+                "partition of five seconds",
+                "link of edge-a",
+                waited,
+                longest_pause(times, cut, end),
+                longest_pause(times, cut - _CALM_S, cut),
+            )
+            for waited, times in (("readings on edge-a", readings), ("edge-a's anchors on main", anchors))
+        ]
+        keep_pauses(
+            pytestconfig.rootpath, "partition", {"acknowledged": len(readings), **found["found"]}, pauses
+        )
+        print(*pauses, sep="\n")
+        assert found["found"]["records"] == len(readings) > 50
+        # An edge takes readings whether the cloud is there or not; anchors wait for the link, and no longer.
+        assert len([at for at in readings if cut + 0.5 < at < healed]) > 5
+        assert not [at for at in anchors if cut + 0.5 < at < healed]
+        assert len([at for at in anchors if at > healed]) > 1
+        assert pauses[0].pause_s < 5.0
+        assert pauses[1].pause_s < 5.0 + 30.0
 
     def test_delay_and_loss_slow_the_anchors_and_lose_none(self, fleet: Fleet) -> None:
         # 120 ms there and back, one frame of fifty lost each way.

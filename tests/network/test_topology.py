@@ -78,6 +78,30 @@ def test_batches_are_inherited_and_overridden(tmp_path: Path) -> None:
     assert (topology.edges[0].batch.timeout, topology.edges[0].batch.messages) == ("2s", 500)
 
 
+def test_another_batch(tmp_path: Path) -> None:
+    topology = load(tmp_path, DEV)
+    changed = topology.with_batch("edge-a", timeout="1s", messages=7)
+    assert (changed.edges[0].batch.timeout, changed.edges[0].batch.messages) == ("1s", 7)
+    assert changed.main == topology.main
+    assert load(tmp_path, changed.dump()) == changed
+    assert topology.with_batch("main", timeout="1s", messages=7).edges == topology.edges
+
+
+@pytest.mark.parametrize(
+    ("chain", "timeout", "messages", "said"),
+    [
+        ("mars", "1s", 7, "no chain 'mars'; there are main, edge-a"),
+        ("main", "soon", 7, "timeout: a duration such as 200ms or 2s is wanted, not 'soon'"),
+        ("main", "0s", 7, "timeout"),
+        ("main", "1s", 0, "messages: a whole number from 1 to 100000"),
+        ("main", "1s", 100_001, "messages"),
+    ],
+)
+def test_no_batch(tmp_path: Path, chain: str, timeout: str, messages: int, said: str) -> None:
+    with pytest.raises(TopologyError, match=said):
+        load(tmp_path, DEV).with_batch(chain, timeout=timeout, messages=messages)
+
+
 def test_several_hosts(tmp_path: Path) -> None:
     document = yaml.safe_load(DEV)
     document["hosts"] = {"cloud": "10.0.0.1", "edge": "edge.example"}
@@ -120,6 +144,12 @@ FAULTS = {
     "port too high": (("first_port: 7050", "first_port: 65530"), "choose a lower first_port"),
     "bad duration": (("edges:", "batch: {timeout: soon}\nedges:"), "batch.timeout: a duration"),
     "batch upside down": (("edges:", "batch: {absolute_bytes: 1048576}\nedges:"), "must not exceed"),
+    "no address": (("edges:", "hosts: {local: 300.1.1.1}\nedges:"), ":12: hosts.local: an IP address"),
+    "half an address": (("edges:", "hosts: {local: 127.0.1}\nedges:"), "hosts.local: an IP address or a DNS"),
+    "no DNS name": (("edges:", "hosts: {local: a..example}\nedges:"), "hosts.local: an IP address or a DNS"),
+    "a hyphen's end": (("edges:", "hosts: {local: edge-.example}\nedges:"), "hosts.local: an IP address"),
+    "any address": (("edges:", "hosts: {local: 0.0.0.0}\nedges:"), "hosts.local: an address is wanted at"),
+    "a host's name": (("edges:", "hosts: {Site/A: 10.0.0.1}\nedges:"), "hosts.Site/A: a host's name is"),
     "IPv6": (("edges:", "hosts: {local: '::1'}\nedges:"), "hosts.local: IPv6"),
     "a key twice": (("name: dev", "name: dev\nname: dev"), "each once"),
     "not YAML": (("name: dev", "name: [dev"), "is no YAML document"),
