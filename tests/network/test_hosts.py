@@ -8,16 +8,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from fabric_kills import Pause, keep_pauses, longest_pause
 from namespaces import SUPPORT, Agent, Hosts, hosts
 
-from network import Topology, down
+from edgeproof.deployment import Deployment, Plan
+from identity import DevelopmentAuthority
+from network import Network, Topology, down, renew
 from network.errors import TopologyError
 from network.hosts import export_host, prepare
+from network.layout import Layout
 from network.snapshots import restore
 from network.status import status
 
@@ -72,13 +77,52 @@ def test_a_host_gets_its_own_keys_and_what_others_issued_for_it(exported: Path) 
             )
         }
         others = [name for name in _ADDRESSES if name != host]
-        shared = ("auditor", "client-tls", *(("relay", "aggregator") if host == "cloud" else ()))
+        shared = ("auditor", *(("relay", "aggregator") if host == "cloud" else ()))
         assert foreign == {f"identities/{other}-operator/{role}" for other in others for role in shared}
         assert keys(exported / host) <= everything
         own = [key for key in keys(exported / host) if key not in foreign]
         # None of another host's orderers, peers or authorities.
         assert not any("main" in key for key in own) or host == "cloud"
     assert keys(exported / "cloud") | keys(exported / "edge-a") | keys(exported / "edge-b") == everything
+
+
+def test_where_clients_need_certificates_each_host_has_its_own(tmp_path: Path) -> None:
+    """Issued for it by the other chains, and never the other organisation's."""
+    (tmp_path / "topology.yaml").write_text(_SPREAD + "client_tls: required\n")
+    prepare(tmp_path / "all", Topology.load(tmp_path / "topology.yaml"))
+    everything = Layout.of(tmp_path / "all")
+    shown = set()
+    for host in _ADDRESSES:
+        export_host(tmp_path / "all", host, tmp_path / f"{host}.tar.gz")
+        restore(tmp_path / f"{host}.tar.gz", tmp_path / host)
+        network = Network(tmp_path / host)
+        for chain in network.topology.chains:
+            operator = chain.operator
+            client = network.client_tls(operator)
+            assert client is not None
+            shown.add(client.fingerprint)
+            certificate = x509.load_pem_x509_certificate(client.certificate_pem)
+            root = DevelopmentAuthority.load(everything.tls_authority(operator)).root_certificate_pem
+            certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(root))
+            if chain.host != host:
+                assert not network.layout.client_tls_folder(operator).exists()
+                assert client.fingerprint != everything.client_tls(operator).fingerprint
+        found = {Path(key).name for key in keys(tmp_path / host) if "client-tls." in key}
+        assert found == {f"client-tls.{host}"}
+    assert len(shown) == len(_ADDRESSES) ** 2
+    # They are in the list of what expires, and can be renewed where the authority is.
+    name = "identities/edge-a-operator/client-tls.cloud"
+    (renewed,) = renew(tmp_path / "all", [name], lifetime=timedelta(days=400))
+    assert (renewed.name, renewed.days_left()) == (name, 399)
+
+
+def test_a_deployment_makes_owner_keys_for_its_own_organisations_alone(exported: Path) -> None:
+    for host in _ADDRESSES:
+        topology = Topology.load(exported / host / "topology.yaml")
+        Deployment.adopt(exported / host, Plan.of_network(topology))
+        made = {path.parent.name for path in (exported / host).glob("identities/*/owner.pem")}
+        (own,) = [chain for chain in topology.chains if chain.host == host]
+        assert made == set(own.organisations)
 
 
 def test_a_host_that_is_not_there_is_refused(exported: Path, tmp_path: Path) -> None:
@@ -265,7 +309,7 @@ class TestHosts:
                 "link of edge-a",
                 waited,
                 longest_pause(times, cut, end),
-                longest_pause(times, cut - _CALM_S, cut),
+                longest_pause([at for at in times if at <= cut], cut - _CALM_S, cut),
             )
             for waited, times in (("readings on edge-a", readings), ("edge-a's anchors on main", anchors))
         ]

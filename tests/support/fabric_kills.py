@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import re
 import signal
@@ -12,20 +13,26 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from fleet_processes import wait_until
 
-from chaincode.api import Organisation, RegisterOrganisation
+from chaincode.api import AcceptAnchor, Organisation, RegisterOrganisation
 from edgeproof.deployment import Deployment
 from edgeproof.wiring import Parts
 from identity import Role
 from ledger.errors import LedgerError, UnknownOutcome
+from ledger.port import Ledger
 from network import Network
 from network.status import status
+from protocol.elements import views
+from protocol.encodings import decode
 
 __all__ = [
     "CloudLoad",
     "Pause",
+    "anchor_times",
+    "keep_pauses",
     "kill_node",
     "leader_and_followers",
     "longest_pause",
@@ -43,13 +50,35 @@ class Pause:
     waited: str
     """Whose pause it is."""
     pause_s: float
-    """Longest time without success that touches the 20 s after the fault."""
+    """Longest time without success that touches the time after the fault."""
     usual_s: float
     """Longest time without success in the calm before it."""
 
     def row(self) -> dict[str, object]:
         """For JSON."""
         return asdict(self)
+
+
+def keep_pauses(root: Path, run: str, found: dict[str, object], pauses: Sequence[Pause]) -> None:
+    """Write what a run of faults found into the checkout's ``build/faults/fabric.json``."""
+    file = root / "build" / "faults" / "fabric.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    kept = json.loads(file.read_text()) if file.exists() else {}
+    kept[run] = {**found, "pauses": [pause.row() for pause in pauses]}
+    file.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def anchor_times(main: Ledger, source: str | None = None) -> list[float]:
+    """When main accepted anchors (of one chain), on ``time.monotonic``, by the transactions' own times."""
+    shift = time.monotonic() - time.time()
+    return [
+        view.timestamp_ms / 1000 + shift
+        for block in main.blocks(0)
+        for view in views(block)
+        if view.code == 0
+        and view.function == AcceptAnchor.FUNCTION
+        and (source is None or decode(AcceptAnchor, view.argument).signed.statement.chain == source)
+    ]
 
 
 class CloudLoad:

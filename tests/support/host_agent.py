@@ -1,7 +1,8 @@
 """What a test has done on one host (in its namespace): one JSON request a line, one answer a line.
 
 ``["submit", chain]``: a transaction of two organisations; ``["heads", chain]``: which anchor of every other
-chain it holds; ``["height", chain]``. An error is answered as ``{"error": …}``.
+chain it holds; ``["height", chain]``; ``["anchors", chain]``: when main accepted that chain's anchors, on
+``time.monotonic``. An error is answered as ``{"error": …}``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from fabric_kills import anchor_times
 
 from chaincode.api import GetHeads
 from edgeproof.deployment import Deployment
@@ -26,6 +29,8 @@ def answer(root: Path, what: str, chain: str) -> Any:
         return "submitted"
     deployment = Deployment(root)
     with Parts(deployment, "agent") as parts:
+        if what == "anchors":
+            return anchor_times(parts.readers[deployment.plan.main.chain], chain)
         ledger = parts.ledger(chain, deployment.plan.chain(chain).operator, Role.AUDITOR)
         if what == "height":
             return ledger.information().height
