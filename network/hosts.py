@@ -6,7 +6,8 @@ chain lives on one host, with all its organisations' keys, so that host alone cr
 host's organisations it gets certificates only, but for identities that their operators issue for others:
 
 - every host: the auditor of each chain, by which its gateways read the other chains;
-- main's host: the relay and the aggregator of each chain, which carry what others have signed.
+- main's host: the relay and the aggregator of each chain, which carry what others have signed;
+- with ``client_tls: required``: a TLS certificate made for that host, by which each chain lets it in.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from network.archive import pack
 from network.bringup import prepare as prepare_part
 from network.errors import TopologyError
 from network.files import write_text
+from network.identities import make_guest
 from network.layout import Layout
 from network.network import Network
 from network.packages import Package, make_package, packages_in_use
@@ -70,12 +72,17 @@ def export_host(root: Path, host: str, target: Path) -> int:
         NetworkError: there is no network in ``root``.
         TopologyError: there is no such host.
         SnapshotError: the target is there already.
+        IdentityProblem: another chain cannot let this host in.
     """
     network = Network(root)
     layout, topology = network.layout, network.topology
     if host not in topology.hosts:
         raise TopologyError(f"there is no host {host!r}; there are {', '.join(topology.hosts)}")
     with working_alone(layout.run):
+        if topology.client_tls:
+            for chain in topology.chains:
+                if chain.host != host:
+                    make_guest(layout, chain.operator, host)
         wanted = set(_files(layout, topology, host))
         paths = [path for path in files_below(layout.root) if path in wanted]
         return pack(layout.root, paths, target, {"kind": "host", "name": topology.name, "host": host})
@@ -90,7 +97,7 @@ def _files(layout: Layout, topology: Topology, host: str) -> Iterator[str]:
         if chain.host == host:
             whole += [layout.organisation(msp_id) for msp_id in chain.msp_ids]
         else:
-            whole += _of_others(layout, chain, cloud=topology.main.host == host)
+            whole += _of_others(layout, chain, host, cloud=topology.main.host == host)
     for node in topology.nodes:
         if node.host == host:
             folder = layout.node(node.name)
@@ -98,14 +105,17 @@ def _files(layout: Layout, topology: Topology, host: str) -> Iterator[str]:
             whole += [folder / part for part in ("tls", "identity")]
     for place in whole:
         found = [place] if place.is_file() else place.rglob("*")
-        yield from (str(path.relative_to(layout.root)) for path in found)
+        # What its own organisations issued for other hosts goes to those alone.
+        for path in (path.relative_to(layout.root) for path in found):
+            if not any(path.match(f"client-tls.{other}/*") for other in topology.hosts if other != host):
+                yield str(path)
 
 
-def _of_others(layout: Layout, chain: ChainSpec, *, cloud: bool) -> Iterator[Path]:
+def _of_others(layout: Layout, chain: ChainSpec, host: str, *, cloud: bool) -> Iterator[Path]:
     for msp_id in chain.msp_ids:
         yield layout.msp(msp_id)
         yield layout.tls_roots(msp_id)
         yield from (layout.identity(msp_id, role.value) / "cert.pem" for role in _PUBLIC)
     roles = (*_FOR_EVERY_HOST, *(_FOR_THE_CLOUD if cloud else ()))
     yield from (layout.identity(chain.operator, role.value) for role in roles)
-    yield layout.client_tls_folder(chain.operator)
+    yield layout.guest_tls_folder(chain.operator, host)

@@ -21,6 +21,7 @@ from network.topology import ChainSpec, Node
 __all__ = [
     "MEMBER_ROLES",
     "SKEW",
+    "make_guest",
     "make_node_identities",
     "make_organisations",
     "tls_names",
@@ -116,6 +117,32 @@ def write_node_folder(layout: Layout, node: Node) -> None:
         folder = layout.node(node.name)
         signer = Signer.load(folder / "identity", msp_id=node.msp_id)
         write_local_msp(folder / "msp", layout.msp(node.msp_id), signer)
+
+
+def make_guest(layout: Layout, msp_id: str, host: str) -> Path:
+    """The certificate by which another host's clients are let in to the organisation's peer, with mutual TLS.
+
+    Returns:
+        Its folder; what is there is kept.
+
+    Raises:
+        IdentityProblem: the organisation brings its own, and has not brought this one; or it cannot be used.
+    """
+    folder = layout.guest_tls_folder(msp_id, host)
+    if (folder / _CERTIFICATE).exists():
+        return folder
+    if brings_its_own(layout, msp_id):
+        raise IdentityProblem(
+            f"{folder} is missing: {msp_id} brings its own identities, and {host} needs a TLS certificate of "
+            "its authority to be let in to its peer"
+        )
+    try:
+        tls = DevelopmentAuthority.load(layout.tls_authority(msp_id))
+        name = f"{host}.client.{msp_id}"[:_MAX_NAME]
+        tls.issue_tls(name, (), now=_from(tls)).save(folder)
+    except IdentityError as error:
+        raise IdentityProblem(f"{folder}: {error}") from error
+    return folder
 
 
 def tls_names(node: Node) -> tuple[str, ...]:

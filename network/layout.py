@@ -62,13 +62,20 @@ class Layout:
         """The folder of the certificate that its clients show where TLS asks for one."""
         return self.organisation(msp_id) / "client-tls"
 
+    def guest_tls_folder(self, msp_id: str, host: str) -> Path:
+        """The folder of the certificate that another host's clients show to the organisation's peer."""
+        return self.organisation(msp_id) / f"client-tls.{host}"
+
     def client_tls(self, msp_id: str) -> TlsIdentity:
-        """That certificate with its key.
+        """What this folder's clients show there: the organisation's own certificate with its key, or on
+        another host the one that was issued for that host.
 
         Raises:
             KeyStoreError: it is not there.
         """
-        return TlsIdentity.load(self.client_tls_folder(msp_id))
+        own = self.client_tls_folder(msp_id)
+        guests = sorted(self.organisation(msp_id).glob(f"{own.name}.*"))
+        return TlsIdentity.load(guests[0] if guests and not own.exists() else own)
 
     def identity(self, msp_id: str, role: str) -> Path:
         """The folder of one identity."""

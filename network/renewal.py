@@ -173,7 +173,7 @@ def _certify(
 ) -> None:
     folder = layout.root / status.name
     try:
-        if folder.name in ("tls", "client-tls"):
+        if folder.name == "tls" or folder.name.startswith("client-tls"):
             authority = DevelopmentAuthority.load(layout.tls_authority(status.msp_id))
             key = None if new_keys else TlsIdentity.load(folder).key
             hosts = () if node is None else tls_names(node)
