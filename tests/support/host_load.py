@@ -1,9 +1,9 @@
 """Devices of one edge, on that edge's host (in its namespace), and afterwards the check of all that they did.
 
 ``python host_load.py ROOT EDGE URL WORK``. It prints one JSON value when the devices are enrolled and send,
-and an object when standard input was closed, every reading was acknowledged, every anchor is held, and everything
-was checked: ``{"times": …, "found": …}``. Instants of acknowledgements are on ``time.monotonic``, which all
-processes of a machine share.
+and an object when standard input was closed, every reading was acknowledged, every anchor is held, and
+everything was checked: ``{"times": …, "found": …}``. Instants of acknowledgements are on ``time.monotonic``,
+which all processes of a machine share.
 """
 
 from __future__ import annotations
