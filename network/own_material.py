@@ -79,7 +79,7 @@ def tls_roots_of(layout: Layout, msp_id: str) -> bytes:
 
 
 def check_organisation(layout: Layout, msp_id: str, needed: Iterable[Role]) -> None:
-    """An organisation's own MSP folder, members and clients' TLS identity.
+    """An organisation's own MSP folder, members, and its and other hosts' clients' TLS identities.
 
     Args:
         layout: of the network.
@@ -96,7 +96,9 @@ def check_organisation(layout: Layout, msp_id: str, needed: Iterable[Role]) -> N
         folder = layout.identity(msp_id, role.value)
         if role in wanted or folder.exists():
             problems += _member(msp, folder, role)
-    problems += _endpoint(tls_roots_of(layout, msp_id), layout.client_tls_folder(msp_id), None)
+    own = layout.client_tls_folder(msp_id)
+    for folder in (own, *sorted(own.parent.glob(f"{own.name}.*"))):
+        problems += _endpoint(tls_roots_of(layout, msp_id), folder, None)
     _raise(problems)
 
 

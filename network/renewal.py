@@ -24,11 +24,11 @@ from network.network import Network
 from network.own_material import brings_its_own
 from network.packages import packages_in_use
 from network.processes import chaincode_node
-from network.records import working_alone
+from network.records import Record, Records, working_alone
 from network.restarts import wait_until_it_listens
 from network.topology import Node
 
-__all__ = ["SOON", "IdentityStatus", "identities", "renew"]
+__all__ = ["SOON", "IdentityStatus", "holders", "identities", "renew"]
 
 SOON: Final = timedelta(days=30)
 
@@ -122,6 +122,19 @@ def renew(
                 _restart(layout, node, progress)
     renewed = {status.name for status in chosen}
     return [status for status in identities(root) if status.name in renewed]
+
+
+def holders(root: Path, renewed: Sequence[IdentityStatus]) -> list[Record]:
+    """Who still uses the former certificates of members (gateways, relays, signers and the like read theirs
+    when they start): the supervisors over this folder that run, ``edgeproof run`` for one.
+
+    Args:
+        root: the network's folder.
+        renewed: what ``renew`` returned; processes of the network itself were restarted by it.
+    """
+    if all(status.node for status in renewed):
+        return []
+    return Records(Layout.of(root).run).living("supervisor")
 
 
 def _all(network: Network) -> Iterator[IdentityStatus]:

@@ -98,6 +98,7 @@ def renew(
     within: Annotated[int, typer.Option(min=0, help="Without names: what expires within so many days.")] = 30,
 ) -> None:
     """Certify identities again, and restart the processes that use them, one after the other."""
+    from network.renewal import holders
     from network.renewal import renew as certify
 
     soon = timedelta(days=within)
@@ -108,6 +109,9 @@ def renew(
         typer.echo(f"{status.name}: until {status.valid_until:%Y-%m-%d}")
     if not done:
         typer.echo(f"Nothing expires within {within} days.")
+    running = ", ".join(f"{record.name} (process {record.process.pid})" for record in holders(root, done))
+    if running:
+        typer.echo(f"Restart what still uses the former certificates: {running}")
 
 
 @app.command()

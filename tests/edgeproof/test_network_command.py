@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -8,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from prepared_network import prepared
 
 from edgeproof import cli
 from network import Network
+from network.records import register
 
 
 def run(*words: str, **more: object) -> subprocess.CompletedProcess[str]:
@@ -68,6 +71,18 @@ def test_an_unknown_host_is_refused_before_anything_is_written(
     code, told = command("up", "--root", str(tmp_path / "none"), "--host", "mars", "--topology", "dev")
     assert (code, "no host 'mars'" in told) == (1, True)
     assert not (tmp_path / "none").exists()
+
+
+def test_renew_says_who_still_uses_the_former_certificates(tmp_path: Path) -> None:
+    layout, topology = prepared(tmp_path / "net", "dev")
+    root = ("--root", str(layout.root))
+    member, node = "identities/edge-a-owner/gateway", f"nodes/{topology.nodes[0].name}/tls"
+    with register(layout.run, "services", ["edgeproof", "run"]):
+        told = f"Restart what still uses the former certificates: services (process {os.getpid()})\n"
+        assert network("renew", member, *root).stdout.endswith(told)
+        # A process of the network is restarted by the command itself.
+        assert "Restart" not in network("renew", node, *root).stdout
+    assert "Restart" not in network("renew", member, *root).stdout
 
 
 def test_doctor_says_what_is_missing_and_ends_with_1(tmp_path: Path) -> None:
