@@ -6,23 +6,19 @@ the convenient default carries. Clients, endorsers and orderer are threads of on
 
 from __future__ import annotations
 
-import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
+from benchmarks.contract import Put, invoke, values_of
 from benchmarks.measure import Latencies, closed_loop, median_row, open_loop
 from benchmarks.scale import Say, Scale
-from chaincode.context import Context
-from chaincode.payloads import encode_result
 from identity import DevelopmentAuthority, Role
 from ledger.embedded import EmbeddedLedger, build_genesis
 from ledger.port import Ledger
-from protocol.encodings import decode
 
 __all__ = ["PAPER", "measure_table1"]
 
@@ -36,23 +32,6 @@ PAPER = {
 
 _WORKERS = 64
 """Threads of the open loop, and so the most that is in flight at once."""
-
-
-@dataclass(frozen=True)
-class _Put:
-    FUNCTION: ClassVar[str] = "bench:put"
-    RESULT: ClassVar[type[_Put]]
-    key: str
-    value: str
-
-
-_Put.RESULT = _Put
-
-
-def _invoke(context: Context, function: str, argument: bytes) -> bytes:
-    message = decode(_Put, argument)
-    context.state.put(message.key, message.value.encode())
-    return encode_result(function, _Put(message.key, ""))
 
 
 def measure_table1(scale: Scale, say: Say) -> dict[str, Any]:
@@ -92,29 +71,23 @@ def measure_table1(scale: Scale, say: Say) -> dict[str, Any]:
 
 
 def _closed(size: int, scale: Scale) -> Latencies:
-    values = [_value(size) for _ in range(16)]
+    values = values_of(size)
     with _chain() as ledger:
-        ledger.submit(_Put("warm", values[0]))
+        ledger.submit(Put("warm", values[0]))
         return closed_loop(
             scale.clients,
             scale.each,
-            lambda client, n: ledger.submit(_Put(f"{client}/{n}", values[n % len(values)])),
+            lambda client, n: ledger.submit(Put(f"{client}/{n}", values[n % len(values)])),
         )
 
 
 def _open(size: int, rate: float, scale: Scale) -> Latencies:
-    values = [_value(size) for _ in range(16)]
+    values = values_of(size)
     with _chain() as ledger:
-        ledger.submit(_Put("warm", values[0]))
+        ledger.submit(Put("warm", values[0]))
         # Three seconds of arrivals, but not more than the closed loop's number of transactions.
         count = max(2, min(scale.clients * scale.each, int(rate * 3)))
-        return open_loop(
-            rate, count, _WORKERS, lambda n: ledger.submit(_Put(str(n), values[n % len(values)]))
-        )
-
-
-def _value(size: int) -> str:
-    return secrets.token_hex(size // 2)
+        return open_loop(rate, count, _WORKERS, lambda n: ledger.submit(Put(str(n), values[n % len(values)])))
 
 
 @contextmanager
@@ -138,7 +111,7 @@ def _chain() -> Iterator[Ledger]:
             submitter=members[0].issue("client", Role.CLIENT, now=now),
             endorsers=[member.issue("peer", Role.PEER, now=now) for member in members],
             orderer=ordering.issue("orderer", Role.ORDERER, now=now),
-            invoke=_invoke,
+            invoke=invoke,
         )
         try:
             yield ledger

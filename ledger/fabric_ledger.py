@@ -27,13 +27,13 @@ from ledger.fabric_faults import is_vague, is_without_peers, ledger_error
 from ledger.fabric_follower import Follower
 from ledger.port import ChainInformation, Receipt, TransactionStatus
 from protocol.blocks import validation_codes
+from protocol.elements import CHAINCODE
 from protocol.encodings import encode
 
-__all__ = ["CHAINCODE", "FabricLedger", "PeerEndpoint"]
+__all__ = ["FabricLedger", "PeerEndpoint"]
 
 T = TypeVar("T")
 
-CHAINCODE: Final = "edgeproof"
 _ATTEMPTS: Final = 16
 # Seconds. The peers that ``network`` configures may be asked every ten: a dead one is noticed within sixteen.
 _KEEPALIVE: Final = 11.0

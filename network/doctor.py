@@ -13,7 +13,7 @@ import resource
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
@@ -24,6 +24,7 @@ from network.listeners import check_ports
 from network.processes import expected_nodes
 from network.programs import NEEDED, OLDEST, find_program, program_version
 from network.records import Records
+from network.renewal import SOON
 from network.topology import Topology
 
 __all__ = ["Finding", "Level", "doctor"]
@@ -35,7 +36,6 @@ _MIB: Final = 1024**2
 # Resident memory of a busy process (docs/network.md has what was measured).
 _BUSY: Final = {"orderer": 100 * _MIB, "peer": 250 * _MIB, "chaincode": 60 * _MIB}
 _OPTIONAL: Final = {"docker": "the Compose file"}
-_SOON: Final = timedelta(days=30)
 _FILES: Final = 4096
 _TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronised
 
@@ -217,7 +217,7 @@ def _identities(layout: Layout) -> Iterator[Finding]:
             first = until if first is None else min(first, until)
             if until <= now:
                 yield Finding("problem", name, f"expired on {until:%Y-%m-%d}", "`edgeproof network renew`")
-            elif until - now < _SOON:
+            elif until - now < SOON:
                 yield Finding("note", name, f"expires on {until:%Y-%m-%d}", "`edgeproof network renew`")
             elif certificate.not_valid_before_utc > now:
                 yield Finding("problem", name, "is not valid yet", "set this host's clock")

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import IO
 
 from network.errors import ProcessFailed
+from network.logs import tail
 from network.records import ProcessId, Record, Records
 
 __all__ = ["ProcessSpec", "ProcessState", "Supervisor"]
@@ -38,6 +39,7 @@ _log = logging.getLogger(__name__)
 _LOG_LIMIT = 8 * 1024 * 1024
 _LOGS_KEPT = 3
 _ROTATION_S = 5.0
+_TAIL_LINES = 20
 _YOUNG_S = 2.0
 _GATE = 'read -r _ && exec "$@" < /dev/null'
 
@@ -271,7 +273,7 @@ class Supervisor:
     def tail(self, name: str) -> str:
         """The end of a process's log."""
         path = self._logs / f"{name}.log"
-        return path.read_bytes()[-2000:].decode(errors="replace") if path.exists() else ""
+        return "\n".join(tail(path, _TAIL_LINES)) if path.exists() else ""
 
     def _enter(self, child: _Child) -> None:
         if child.spec.name in self._children:

@@ -6,15 +6,14 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmarks.accumulator_cost import measure_accumulator_cost
+from benchmarks.contract import Put
 from benchmarks.errors import MeasurementFailed
-from benchmarks.fabric.contract import Put
 from benchmarks.fabric.load import measure_closed, measure_in_flight, measure_open, warm_up
 from benchmarks.fabric.network import (
     CHAINCODE,
@@ -35,9 +34,9 @@ from benchmarks.table1 import PAPER
 from edgeproof.deployment import Deployment
 from network.errors import NetworkError
 
-__all__ = ["main"]
+__all__ = ["PARTS", "main", "measure_edges"]
 
-_PARTS = ("table1", "paper", "flight", "node", "rest", "readings", "accumulator", "whole", "bring_up")
+PARTS = ("table1", "paper", "flight", "node", "rest", "readings", "accumulator", "whole", "bring_up")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scale = QUICK if asked.quick else FULL
     if asked.repeats is not None:
         scale = scale.repeated(asked.repeats)
-    parts = set(asked.only or _PARTS)
+    parts = set(asked.only or PARTS)
     # Tiny sizes show that the measurements run; their figures are never beside real ones.
     asked.out = asked.out.resolve()  # the Node client runs in a folder of its own
     path = asked.out / ("fabric-quick.json" if asked.quick else "fabric.json")
@@ -92,36 +91,51 @@ def _on_small_edges(parts: set[str], folder: Path, scale: Scale, say: Say, keep:
     """Whatever loads one edge: two organisations, one Raft orderer."""
     if not parts - {"whole", "bring_up"}:
         return
-    with bench_network(folder / "edges", say) as bench, ExitStack() as stack:
-        ledger = bench.ledger(TUNED_EDGE)
-        if "table1" in parts:
-            warm_up(ledger, scale)
-            rows = measure_closed(ledger, "200 ms or 10", scale, say)
-            closed = {row["bytes"]: row["tx_per_s"] for row in rows}
-            keep({"table1": rows, "paper": [{"bytes": size, **row} for size, row in PAPER.items()]})
-            keep({"open": measure_open(ledger, closed, scale, say)})
-        if "paper" in parts:
-            paced = bench.ledger(PAPER_EDGE)
-            warm_up(paced, scale)
-            keep({"table1_paper": measure_closed(paced, "2 s or 10", scale, say)})
-        if "flight" in parts:
-            warm_up(ledger, scale)
-            keep({"in_flight": measure_in_flight(ledger, scale, say)})
-        if "node" in parts and NodeClient.is_possible():
-            node = stack.enter_context(NodeClient(folder / "node", _node_setting(bench, folder)))
+    with bench_network(folder / "edges", say) as bench:
+        measure_edges(parts, bench, folder, scale, say, keep)
+
+
+def measure_edges(
+    parts: Collection[str], bench: BenchNetwork, folder: Path, scale: Scale, say: Say, keep: Keep
+) -> None:
+    """The parts of the benchmark that load one edge, as far as they are asked for.
+
+    Args:
+        parts: some of ``PARTS``.
+        bench: the network; only ``paper`` uses its second edge.
+        folder: for whatever the parts write.
+        scale: sizes.
+        say: progress.
+        keep: takes the results of each part as soon as they are there.
+    """
+    ledger = bench.ledger(TUNED_EDGE)
+    if "table1" in parts:
+        warm_up(ledger, scale)
+        rows = measure_closed(ledger, "200 ms or 10", scale, say)
+        closed = {row["bytes"]: row["tx_per_s"] for row in rows}
+        keep({"table1": rows, "paper": [{"bytes": size, **row} for size, row in PAPER.items()]})
+        keep({"open": measure_open(ledger, closed, scale, say)})
+    if "paper" in parts:
+        paced = bench.ledger(PAPER_EDGE)
+        warm_up(paced, scale)
+        keep({"table1_paper": measure_closed(paced, "2 s or 10", scale, say)})
+    if "flight" in parts:
+        warm_up(ledger, scale)
+        keep({"in_flight": measure_in_flight(ledger, scale, say)})
+    if "node" in parts and NodeClient.is_possible():
+        with NodeClient(folder / "node", _node_setting(bench, folder)) as node:
             answer = measure_node_ratio(ledger, node, scale, say)
-            keep({"node_ratio": answer["ratio"], "node": answer})
-        elif "node" in parts:
-            say("there is no Node here: its client is not compared")
-            keep({"node_ratio": None, "node": None})
-        deployment = Deployment(bench.network.root)
-        if "readings" in parts:
-            keep({"readings": (answer := _readings(deployment, scale, say))})
-            keep({"readings_per_s": answer["readings_per_s"]})
-        if "rest" in parts:
-            keep({"rest": measure_gateway(deployment, folder, scale, say)})
-        if "accumulator" in parts:
-            keep({"accumulator": measure_accumulator_cost(scale, say)})
+        keep({"node_ratio": answer["ratio"], "node": answer})
+    elif "node" in parts:
+        say("there is no Node here: its client is not compared")
+        keep({"node_ratio": None, "node": None})
+    if "readings" in parts:
+        keep({"readings": (answer := _readings(Deployment(bench.network.root), scale, say))})
+        keep({"readings_per_s": answer["readings_per_s"]})
+    if "rest" in parts:
+        keep({"rest": measure_gateway(Deployment(bench.network.root), folder, scale, say)})
+    if "accumulator" in parts:
+        keep({"accumulator": measure_accumulator_cost(scale, say)})
 
 
 def _on_the_default(parts: set[str], folder: Path, scale: Scale, say: Say, keep: Keep) -> None:
@@ -172,7 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fabric", description=__doc__)
     parser.add_argument("--repeats", type=_positive, help=f"runs a figure (default {FULL.repeats})")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs")
-    parser.add_argument("--only", action="append", choices=_PARTS, help="may be repeated")
+    parser.add_argument("--only", action="append", choices=PARTS, help="may be repeated")
     parser.add_argument("--render", action="store_true", help="measure nothing, write the page again")
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="folder of fabric.json")
     parser.add_argument("--docs", type=Path, default=Path("docs/benchmarks-fabric.md"), help="the page")

@@ -6,17 +6,25 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.fabric.contract import Put
+from benchmarks.contract import Put, values_of
 from benchmarks.measure import Latencies, closed_loop, median_row, open_loop
 from benchmarks.scale import Say, Scale
 from ledger.port import Ledger
 
-__all__ = ["measure_closed", "measure_in_flight", "measure_open", "warm_up"]
+__all__ = ["measure_closed", "measure_in_flight", "measure_open", "run_closed", "warm_up"]
+
+
+def run_closed(ledger: Ledger, size: int, clients: int, each: int) -> Latencies:
+    """Each client one transaction after the other, under keys that nobody else has."""
+    values, series = values_of(size), secrets.token_hex(4)
+    return closed_loop(
+        clients, each, lambda client, n: ledger.submit(Put(f"{series}/{client}/{n}", values[n % len(values)]))
+    )
 
 
 def warm_up(ledger: Ledger, scale: Scale) -> None:
     """One closed loop of small values, of which nothing is kept."""
-    _closed(ledger, min(scale.sizes), scale.clients, scale.each)
+    run_closed(ledger, min(scale.sizes), scale.clients, scale.each)
 
 
 def measure_closed(ledger: Ledger, name: str, scale: Scale, say: Say) -> list[dict[str, Any]]:
@@ -34,7 +42,7 @@ def measure_closed(ledger: Ledger, name: str, scale: Scale, say: Say) -> list[di
     runs: dict[int, list[Latencies]] = {size: [] for size in scale.sizes}
     for repeat in range(scale.repeats):
         for size in scale.sizes:
-            runs[size].append(_closed(ledger, size, scale.clients, scale.each))
+            runs[size].append(run_closed(ledger, size, scale.clients, scale.each))
             rate = runs[size][-1].tx_per_s
             say(f"{name}, closed loop {repeat + 1}/{scale.repeats}: {size} B, {rate:.0f} tx/s")
     return [{"bytes": size, **median_row(of_size)} for size, of_size in runs.items()]
@@ -51,7 +59,7 @@ def measure_in_flight(ledger: Ledger, scale: Scale, say: Say) -> list[dict[str, 
         for count in scale.in_flight:
             # A lone client waits a batch timeout a transaction: fewer of them, else it takes for ever.
             each = max(5, min(scale.each, scale.clients * scale.each // count // (10 if count == 1 else 1)))
-            runs[count].append(_closed(ledger, min(scale.sizes), count, each))
+            runs[count].append(run_closed(ledger, min(scale.sizes), count, each))
             say(
                 f"{count} in flight {repeat + 1}/{scale.repeats}: {runs[count][-1].tx_per_s:.0f} tx/s, "
                 f"p95 {runs[count][-1].p95_s:.2f} s"
@@ -85,20 +93,9 @@ _WORKERS = 100
 """Threads of the open loop, and so the most that is in flight at once."""
 
 
-def _closed(ledger: Ledger, size: int, clients: int, each: int) -> Latencies:
-    values, series = _values(size), secrets.token_hex(4)
-    return closed_loop(
-        clients, each, lambda client, n: ledger.submit(Put(f"{series}/{client}/{n}", values[n % len(values)]))
-    )
-
-
 def _open(ledger: Ledger, size: int, rate: float) -> Latencies:
-    values, series = _values(size), secrets.token_hex(4)
+    values, series = values_of(size), secrets.token_hex(4)
     count = max(2, int(rate * 3))  # three seconds of arrivals
     return open_loop(
         rate, count, _WORKERS, lambda n: ledger.submit(Put(f"{series}/{n}", values[n % len(values)]))
     )
-
-
-def _values(size: int) -> list[str]:
-    return [secrets.token_hex(size // 2) for _ in range(16)]

@@ -6,13 +6,14 @@ import dataclasses
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Final
 
+from benchmarks.contract import Put
 from benchmarks.errors import MeasurementFailed
-from benchmarks.fabric.contract import Put
 from benchmarks.scale import Say
 from edgeproof.ready import probe
 from edgeproof.settings import Settings
@@ -27,7 +28,15 @@ from network.programs import find_programs
 from network.supervisor import ProcessSpec, Supervisor
 from network.topology import Batch, Node
 
-__all__ = ["CHAINCODE", "PAPER_EDGE", "TUNED_EDGE", "BenchNetwork", "bench_network", "default_network"]
+__all__ = [
+    "CHAINCODE",
+    "PAPER_EDGE",
+    "TUNED_EDGE",
+    "BenchNetwork",
+    "bench_network",
+    "default_network",
+    "serving",
+]
 
 CHAINCODE: Final = "bench"
 TUNED_EDGE: Final = "edge-a"
@@ -40,7 +49,7 @@ _DEFAULT_FIRST_PORT: Final = 28050
 _READY_S: Final = 60.0
 
 
-class BenchNetwork:
+class BenchNetwork(AbstractContextManager["BenchNetwork"]):
     """A running network with the contract of Table I beside every edge's peers."""
 
     def __init__(self, network: Network) -> None:
@@ -63,7 +72,9 @@ class BenchNetwork:
         """The folder of the identity that ``ledger`` uses."""
         return self.network.layout.identity(self.network.chain(edge).operator, Role.CLIENT.value)
 
-    def close(self) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Close the ledgers."""
         self._open.close()
 
@@ -86,16 +97,27 @@ def bench_network(folder: Path, say: Say) -> Iterator[BenchNetwork]:
         batch=Batch(timeout="2s", messages=10),
     )
     topology = dataclasses.replace(topology, name="bench", edges=(edge, paper), first_port=_FIRST_PORT)
-    with _fresh(folder, topology, say) as network, Supervisor(folder / "logs") as supervisor:
-        for chain in (TUNED_EDGE, PAPER_EDGE):
-            _deploy(network, chain, supervisor)
-        bench = BenchNetwork(network)
-        try:
-            for chain in (TUNED_EDGE, PAPER_EDGE):
-                _await(bench.ledger(chain))
-            yield bench
-        finally:
-            bench.close()
+    with (
+        _fresh(folder, topology, say) as network,
+        serving(network, (TUNED_EDGE, PAPER_EDGE), folder / "logs") as bench,
+    ):
+        yield bench
+
+
+@contextmanager
+def serving(network: Network, edges: Sequence[str], logs: Path) -> Iterator[BenchNetwork]:
+    """The contract of Table I deployed on edges of a running network, and served until the end.
+
+    Raises:
+        MeasurementFailed: it does not come up.
+        NetworkError: it cannot be deployed.
+    """
+    with Supervisor(logs) as supervisor, BenchNetwork(network) as bench:
+        for edge in edges:
+            _deploy(network, edge, supervisor)
+        for edge in edges:
+            _await(bench.ledger(edge))
+        yield bench
 
 
 @contextmanager
@@ -141,7 +163,7 @@ def _process(network: Network, node: Node, package: Package) -> ProcessSpec:
     return ProcessSpec(
         f"{CHAINCODE}.{node.name}",
         [
-            *(sys.executable, "-m", "benchmarks.fabric.contract"),
+            *(sys.executable, "-m", "benchmarks.contract"),
             *("--address", node.at("next")),
             *("--ccid", package.package_id),
             *("--tls-key", str(tls / "key.pem")),

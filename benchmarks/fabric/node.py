@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any
 
 from benchmarks.errors import MeasurementFailed
-from benchmarks.fabric.contract import Put
-from benchmarks.measure import closed_loop, latencies, median_row
+from benchmarks.fabric.load import run_closed
+from benchmarks.measure import latencies, median_row
 from benchmarks.scale import Say, Scale
 from ledger.port import Ledger
 
@@ -96,7 +96,7 @@ def measure_node_ratio(ledger: Ledger, node: NodeClient, scale: Scale, say: Say)
         for who in ("ours", "node") if pair % 2 else ("node", "ours"):
             if who == "ours":
                 before = time.process_time()
-                run, spent = _ours(ledger, size, clients, each), time.process_time() - before
+                run, spent = run_closed(ledger, size, clients, each), time.process_time() - before
             else:
                 answer = node.run(clients * each, size, clients)
                 run = latencies(answer["times"], answer["failed"], answer["seconds"])
@@ -118,13 +118,6 @@ def measure_node_ratio(ledger: Ledger, node: NodeClient, scale: Scale, say: Say)
             for who in ("ours", "node")
         },
     }
-
-
-def _ours(ledger: Ledger, size: int, clients: int, each: int) -> Any:
-    values, series = [secrets.token_hex(size // 2) for _ in range(16)], secrets.token_hex(4)
-    return closed_loop(
-        clients, each, lambda client, n: ledger.submit(Put(f"{series}/{client}/{n}", values[n % 16]))
-    )
 
 
 def _install(folder: Path) -> None:

@@ -20,7 +20,7 @@ from identity.signers import Signer
 from ledger.embedded.committer import Committer
 from ledger.embedded.database import Database
 from ledger.embedded.peers import Invoke, Peers
-from ledger.embedded.proposals import CHAINCODE, Proposal, assemble
+from ledger.embedded.proposals import Proposal, assemble
 from ledger.embedded.rows import chain_row, find_transaction
 from ledger.embedded.storage import create_chain, load_block, load_blocks, open_chain
 from ledger.embedded.validation import prepare
@@ -28,6 +28,7 @@ from ledger.embedded.verification import verify_chain
 from ledger.errors import CommitConflict, CorruptLedger, ProposalRefused, Unavailable, invalid_transaction
 from ledger.port import ChainInformation, Receipt, TransactionStatus
 from protocol.configuration import Configuration
+from protocol.elements import CHAINCODE
 from protocol.encodings import encode
 
 __all__ = ["EmbeddedLedger"]

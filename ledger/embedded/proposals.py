@@ -22,12 +22,10 @@ from google.protobuf.message import Message as ProtobufMessage
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from identity.signers import Signer
+from protocol.elements import CHAINCODE
 from protocol.transactions import proposal_hash, transaction_id
 
-__all__ = ["CHAINCODE", "Proposal", "assemble", "endorse", "response_payload"]
-
-CHAINCODE: Final = "edgeproof"
-"""Name of the chaincode and of its name space in the state."""
+__all__ = ["Proposal", "assemble", "endorse", "response_payload"]
 
 _OK: Final = 200
 

@@ -15,7 +15,6 @@ from fabric_protos.common import common_pb2
 from fabric_protos.peer import transaction_pb2
 
 from ledger.embedded.database import Database
-from ledger.embedded.proposals import CHAINCODE
 from ledger.embedded.rows import Version, chain_row, state_checksum, state_value
 from ledger.embedded.storage import load_block
 from ledger.embedded.validation import check_reads, prepare
@@ -29,6 +28,7 @@ from protocol.blocks import (
     verify_block_signature,
 )
 from protocol.configuration import Configuration
+from protocol.elements import CHAINCODE
 from protocol.errors import InvalidBlock
 
 __all__ = ["verify_chain"]

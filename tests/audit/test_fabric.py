@@ -38,7 +38,7 @@ from network.topology import Batch
 from network.updates import read_configuration, submit_envelope, update_channel
 from protocol.blocks import last_configuration, validation_codes
 from protocol.bundle import Bundle, serialise_bundle
-from protocol.elements import views
+from protocol.elements import CHAINCODE, views
 from protocol.encodings import encode
 from protocol.trust import TrustRoot
 
@@ -196,7 +196,7 @@ def _odd_transactions(network: Network, world: FabricWorld) -> tuple[str, str]:
     endpoint = Endpoint(peer.address, peer.tls_roots, peer.server_name)
     made = []
     with connect(endpoint, identity, sign=admin.sign, hash=no_hash) as gateway:
-        contract = gateway.get_network(EDGE).get_contract("edgeproof")
+        contract = gateway.get_network(EDGE).get_contract(CHAINCODE)
         for _ in range(2):
             proposal = contract.new_proposal(message.FUNCTION, arguments=[encode(message)])
             prepared = gateway_pb2.PreparedTransaction.FromString(proposal.endorse().get_bytes())

@@ -85,3 +85,11 @@ def test_a_planted_violation_is_caught(room: str, planted: str, contract: str, t
     assert result.returncode == 1, result.stdout + result.stderr
     broken = [line for line in result.stdout.splitlines() if "BROKEN" in line]
     assert any(contract in line for line in broken), result.stdout
+
+
+def test_the_network_deploys_the_chaincode_that_blocks_are_read_for() -> None:
+    """``network`` and ``protocol`` may not import each other, so the name stands in both."""
+    from network.packages import CHAINCODE
+    from protocol import elements
+
+    assert elements.CHAINCODE == CHAINCODE

@@ -1,20 +1,20 @@
-"""The contract of Table I: one value under one key. Served beside each peer as any chaincode is.
+"""The contract of Table I: one value under one key.
 
-``python -m benchmarks.fabric.contract`` takes the options of ``python -m chaincode``.
+``python -m benchmarks.contract`` serves it beside a peer and takes the options of ``python -m chaincode``.
 """
 
 from __future__ import annotations
 
+import secrets
 import sys
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaincode.__main__ import main
 from chaincode.context import Context
 from chaincode.payloads import encode_result
 from protocol.encodings import decode
 
-__all__ = ["Put", "invoke"]
+__all__ = ["Put", "invoke", "values_of"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,11 @@ class Put:
 Put.RESULT = Put
 
 
+def values_of(size: int) -> list[str]:
+    """Sixteen values of ``size`` bytes, to be written in turn."""
+    return [secrets.token_hex(size // 2) for _ in range(16)]
+
+
 def invoke(context: Context, function: str, argument: bytes) -> bytes:
     """Run a call of this contract."""
     message = decode(Put, argument)
@@ -38,4 +43,6 @@ def invoke(context: Context, function: str, argument: bytes) -> bytes:
 
 
 if __name__ == "__main__":
+    from chaincode.__main__ import main
+
     sys.exit(main(invoke=invoke))
