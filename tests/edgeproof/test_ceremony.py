@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -24,16 +25,14 @@ from edgeproof.errors import CeremonyFailed
 PATIENCE = 20.0
 
 
-def in_threads(out: Path, roster, sessions=None, patience=PATIENCE):
+def in_threads(out: Path, roster, patience=PATIENCE, report=lambda line: None):
     """Every party in a thread of this process; returns what each answered or raised."""
     answers: dict[int, object] = {}
 
     def one(number: int) -> None:
         folder = out / f"party-{number}"
         try:
-            answers[number] = run_party(
-                Party(roster, folder / "identity", folder, patience, lambda line: None)
-            )
+            answers[number] = run_party(Party(roster, folder / "identity", folder, patience, report))
         except CeremonyFailed as error:
             answers[number] = error
 
@@ -81,6 +80,48 @@ def test_a_party_whose_shares_are_inconsistent_is_named_in_the_report(
     assert "shares" in report["reason"]
     assert report["evidence"]
     assert not (tmp_path / "party-1" / "modulus.json").exists()
+
+
+def test_secrets_reach_neither_disk_nor_logs_nor_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every file and line is searched for the seeds, parts and factors of the accepted candidate."""
+    from accumulator.ceremony import party as protocol
+    from accumulator.ceremony.candidates import Candidate, simulate
+
+    drawn: dict[int, list[bytes]] = {1: [], 2: [], 3: []}
+
+    class Recorded(Candidate):
+        __slots__ = ()
+
+        def __init__(self, settings, party, seed) -> None:
+            drawn[party].append(seed)
+            super().__init__(settings, party, seed)
+
+    monkeypatch.setattr(protocol, "Candidate", Recorded)
+    caplog.set_level(logging.DEBUG)
+    roster = make_local(tmp_path, 3, 512, 64)
+    lines: list[str] = []
+    answers = in_threads(tmp_path, roster, report=lines.append)
+    assert lines
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    everything = b"\n".join([*files.values(), caplog.text.encode(), "\n".join(lines).encode()])
+    opened = [[seed for seed in seeds if seed in everything] for seeds in drawn.values()]
+    accepted = [
+        [seed for seed in seeds if seed not in known]
+        for seeds, known in zip(drawn.values(), opened, strict=True)
+    ]
+    assert all(opened)  # what was discarded is public: the search finds what is there
+    assert [len(seeds) for seeds in accepted] == [1, 1, 1]
+    secret = simulate(roster.settings, [seed for (seed,) in accepted]).candidates
+    p, q = (sum(int(getattr(each, name)) for each in secret) for name in "pq")
+    assert (p * q).to_bytes(64, "big") == answers[1].modulus  # type: ignore[attr-defined]
+    for number in (p, q, *(int(getattr(each, name)) for each in secret for name in "pq")):
+        raw = number.to_bytes(-(-number.bit_length() // 8), "big")
+        for spelling in (raw, raw[::-1], raw.hex().encode(), str(number).encode()):
+            assert spelling not in everything
+    for (seed,) in accepted:
+        assert seed.hex().encode() not in everything
 
 
 def test_a_party_that_stays_away_is_named(tmp_path: Path) -> None:
