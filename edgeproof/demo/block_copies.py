@@ -18,6 +18,7 @@ from edgeproof.demo.rewriting import forge_reading
 from edgeproof.demo.scene import Scene, attacker
 from edgeproof.deployment import Backend, ChainPlan, Deployment
 from edgeproof.errors import DemoError
+from edgeproof.peer_files import block_folder
 from edgeproof.setup import register_chain
 from edgeproof.wiring import Parts
 from identity import DevelopmentAuthority, Role, Signer
@@ -73,8 +74,7 @@ def _copied(scene: Scene, name: str, chain: str) -> Path:
     (peer,) = network.topology.select(chain=chain, kind="peer", msp_id=operator)
     target = scene.folder / name / chain
     shutil.rmtree(target, ignore_errors=True)
-    data = network.layout.node(peer.name) / "data"
-    shutil.copytree(data / "ledgersData" / "chains" / "chains" / chain, target)
+    shutil.copytree(block_folder(network, peer), target)
     return target
 
 

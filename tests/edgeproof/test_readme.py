@@ -4,72 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import requests
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def blocks(section: str) -> list[str]:
-    """The shell commands below a heading of the README, comments cut, continued lines joined."""
-    text = (ROOT / "README.md").read_text()
-    (part,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    code = "\n".join(re.findall(r"```sh\n(.*?)```", part, re.DOTALL)).replace("\\\n", " ")
-    return [line for line in (re.sub(r"\s+#.*", "", line).strip() for line in code.splitlines()) if line]
-
-
-class Folder:
-    """An empty folder in which the README is followed."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        (path / "build").mkdir()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.running: subprocess.Popen[str] | None = None
-
-    def arguments(self, command: str) -> list[str]:
-        words = shlex.split(command.replace("http://127.0.0.1:8440", f"http://127.0.0.1:{self.port}"))
-        assert words[0] == ".venv/bin/edgeproof", command
-        return [sys.executable, "-m", "edgeproof", *words[1:]]
-
-    def run(self, command: str) -> subprocess.CompletedProcess[str]:
-        if not command.startswith(".venv/bin/edgeproof"):
-            return subprocess.run(
-                ["/bin/sh", "-c", command], cwd=self.path, capture_output=True, text=True, check=True
-            )
-        return subprocess.run(
-            self.arguments(command), cwd=self.path, capture_output=True, text=True, check=False, timeout=120
-        )
-
-    def start(self, command: str) -> None:
-        arguments = self.arguments(command)
-        # The README's ports may be taken here; training peers have tests of their own.
-        arguments = [*arguments[: arguments.index("--run")], "--port", str(self.port)]
-        self.running = subprocess.Popen(arguments, cwd=self.path, stdout=subprocess.PIPE, text=True)
-        end = time.monotonic() + 60
-        while True:
-            try:
-                if requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=5).ok:
-                    return
-            except requests.RequestException:
-                assert self.running.poll() is None, "`edgeproof run` ended"
-            assert time.monotonic() < end
-            time.sleep(0.1)
-
-    def stop(self) -> None:
-        if self.running is not None:
-            self.running.terminate()
-            self.running.communicate(timeout=60)
+from following import ROOT, Folder, commands
 
 
 @pytest.fixture
@@ -80,32 +21,51 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
 
 
 def test_the_commands_under_use_it_work(folder: Folder) -> None:
-    init, train, run, *device = blocks("Use it")
+    init, train, run, *device = commands("README.md", "Use it")
     assert "init" in init
-    assert folder.run(init).returncode == 0
-    made = folder.run(train)
-    assert made.returncode == 0, made.stderr
-    assert made.stdout.startswith("run tides: mlp, 10 rounds")
+    folder.must(init)
+    assert folder.must(train).startswith("run tides: mlp, 10 rounds")
     folder.start(run)
     for command in device:
-        done = folder.run(command)
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-    assert done.stdout.startswith("recorded ")
-    record = done.stdout.split()[1]
-    bundle = folder.path / "record.json"
-    trust = folder.path / "trust.json"
+        printed = folder.must(command)
+    assert printed.startswith("recorded ")
+    record = printed.split()[1]
     there = "--deployment build/mine"
-    end = time.monotonic() + 60
-    while folder.run(f".venv/bin/edgeproof bundle export record edge-a {record} {bundle} {there}").returncode:
-        assert time.monotonic() < end, "the record is not anchored in time"
-        time.sleep(0.5)
-    assert folder.run(f".venv/bin/edgeproof trust export {trust} {there}").returncode == 0
-    judged = folder.run(f".venv/bin/edgeproof audit bundle {bundle} --trust {trust} --json")
-    assert judged.returncode == 0, judged.stdout
-    assert json.loads(judged.stdout)["verdict"] == "verified"
-    spoilt = bundle.read_text().replace(record[:8], "00000000", 1)
-    bundle.write_text(spoilt)
-    assert folder.run(f".venv/bin/edgeproof audit bundle {bundle} --trust {trust}").returncode == 1
+    folder.until(f"edgeproof bundle export record edge-a {record} record.json {there}")
+    folder.must(f"edgeproof trust export trust.json {there}")
+    judged = folder.must("edgeproof audit bundle record.json --trust trust.json --json")
+    assert json.loads(judged)["verdict"] == "verified"
+    bundle = folder.path / "record.json"
+    bundle.write_text(bundle.read_text().replace(record[:8], "00000000", 1))
+    assert folder.run("edgeproof audit bundle record.json --trust trust.json").returncode == 1
+
+
+def test_the_commands_on_real_fabric_are_those_of_the_guide() -> None:
+    """What ``make`` runs is what the guide's commands, which are run on real Fabric, are for short."""
+    known = commands("docs/guide.md", "Operators, on real Fabric")
+    up, demo, down = commands("README.md", "On real Fabric")
+    for command, meant in (
+        (up, "network up --root build/network"),
+        (down, "network down --root build/network"),
+    ):
+        assert make_runs(command) == [meant]
+        assert f"edgeproof {meant.removesuffix(' --root build/network')}" in known
+    (ran,) = make_runs(demo)
+    assert re.match(r"demo --out build/demo .*--ledger fabric", ran)
+
+
+def make_runs(command: str) -> list[str]:
+    """The calls of our command that a ``make`` command comes to, quotes left out."""
+    assert command.startswith("make ")
+    told = subprocess.run(
+        [*command.split(), "--dry-run", "--old-file", "requirements/full.lock"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    calls = re.findall(r"^\.venv/bin/edgeproof (.*)$", told.stdout, re.MULTILINE)
+    return [call.replace('"', "").strip() for call in calls]
 
 
 def test_every_command_that_the_documents_name_exists() -> None:
