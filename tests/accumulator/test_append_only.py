@@ -160,6 +160,59 @@ def test_a_challenge_that_leaves_out_a_value_is_a_forgery(parameters, elements, 
         verify_append_only(parameters, before, after, forged, CONTEXT)
 
 
+def test_a_challenge_that_leaves_out_z_is_a_forgery(parameters, elements):
+    """z is solved for last: its power by the combiner's inverse needs no exponent between the two values."""
+    group = parameters.group
+    before, after = elements.value_after, elements.witnesses[0]
+    base = independent_base(parameters, before, after, CONTEXT)
+    challenge, combiner = _challenge(parameters, before, after, 1, CONTEXT)  # of everything but z
+    divisor, a, b = gmpy2.gcdext(challenge, combiner)
+    assert divisor == 1
+    # q^l · before^r · h^(c·r) = after · z^c with z = h^r · s^b', q = s^a' for s = before^r / after.
+    r = 77
+    s = group.multiply(group.power(before, r), group.power(after, -1))
+    forged = AppendOnlyProof(
+        group.multiply(group.power(base, r), group.power(s, int(b))), group.power(s, -int(a)), r
+    )
+    assert weak_equation(parameters, before, after, forged, base, challenge, combiner)
+    with pytest.raises(InvalidAppendOnlyProof):
+        verify_append_only(parameters, before, after, forged, CONTEXT)
+
+
+@pytest.mark.parametrize("unbound", ["context", "parameters"])
+def test_a_challenge_that_leaves_out_what_it_is_for_serves_for_everything(
+    parameters, other_chain, elements, proof, unbound
+):
+    """An honest proof, shown for another anchor or another chain over the same modulus."""
+    before, after = elements.value_before, elements.value_after
+    made_for = (
+        independent_base(parameters, before, after, CONTEXT),
+        *_challenge(parameters, before, after, proof.z, CONTEXT),
+    )
+    shown_under = other_chain if unbound == "parameters" else parameters
+    shown_for = b"anchor 8 of edge-a" if unbound == "context" else CONTEXT
+    assert weak_equation(shown_under, before, after, proof, *made_for)
+    with pytest.raises(InvalidAppendOnlyProof):
+        verify_append_only(shown_under, before, after, proof, shown_for)
+
+
+def test_a_base_that_leaves_out_the_values_is_a_forgery(parameters, elements):
+    """A base known beforehand: between values made from it the equation holds without any integer."""
+    group, exponent, divisor = parameters.group, elements.primes[0], elements.primes[1]
+    base = independent_base(parameters, 1, 1, CONTEXT)  # of the context alone
+    before, after = group.power(base, divisor), group.power(base, exponent)  # e / d is no integer
+    z = group.power(base, 3)
+    challenge, combiner = _challenge(parameters, before, after, z, CONTEXT)
+    # In exponents of h the equation reads l·q + (d + c)·r = e + 3c: q takes what is left.
+    left_over = exponent + 3 * combiner
+    r = left_over * pow(divisor + combiner, -1, challenge) % challenge
+    forged = AppendOnlyProof(z, group.power(base, (left_over - (divisor + combiner) * r) // challenge), r)
+    assert (left_over - (divisor + combiner) * r) % challenge == 0
+    assert weak_equation(parameters, before, after, forged, base, challenge, combiner)
+    with pytest.raises(InvalidAppendOnlyProof):
+        verify_append_only(parameters, before, after, forged, CONTEXT)
+
+
 def test_the_sign_of_the_exponent_is_not_shown(parameters, elements):
     # A stated limit: x = -5 has a proof too. Whatever had a membership witness still has one, its inverse.
     group, before = parameters.group, elements.value_after
