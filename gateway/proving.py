@@ -35,7 +35,7 @@ _JOBS_KEPT: Final = 64
 
 
 class JobState(StrEnum):
-    """How far the witnesses of a range are."""
+    """How far the membership witnesses of a range are."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -50,9 +50,9 @@ class Job:
 
     state: JobState
     made: int = 0
-    """Witnesses that are there."""
+    """Membership witnesses that are there."""
     whole: int = 0
-    """Witnesses of the range; 0 until that is known."""
+    """Membership witnesses of the range; 0 until that is known."""
     cancelled: bool = False
     """Whether somebody asked to stop it."""
     reason: str = ""
@@ -138,7 +138,7 @@ class ProofService:
             self._jobs.move_to_end(key)
             self._waiting[key] = None
             if self._runner is None:
-                self._runner = threading.Thread(target=self._work, name="witnesses")
+                self._runner = threading.Thread(target=self._work, name="membership-witnesses")
                 self._runner.start()
             return job
 
@@ -229,10 +229,10 @@ class ProofService:
             state = JobState.CANCELLED
         except LedgerError as error:
             reason = str(error)
-            _log.warning("witnesses of anchor %d of %s: %s", key[1], key[0], reason)
+            _log.warning("membership witnesses of anchor %d of %s: %s", key[1], key[0], reason)
         except Exception:
             reason = "a fault of the gateway; its log tells"
-            _log.exception("witnesses of anchor %d of %s", key[1], key[0])
+            _log.exception("membership witnesses of anchor %d of %s", key[1], key[0])
         self._change(key, lambda job: replace(job, state=state, reason=reason))
 
     def _change(self, key: tuple[str, int], change: Callable[[Job], Job]) -> None:

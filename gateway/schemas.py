@@ -355,7 +355,7 @@ class WitnessesView(_Output):
     anchor: int
     state: Literal["waiting", "running", "done", "cancelled", "failed"]
     made: int
-    whole: int = Field(description="Witnesses of the range; 0 until that is known.")
+    whole: int = Field(description="Membership witnesses of the range; 0 until that is known.")
     cancelled: bool = Field(description="Whether somebody asked to stop.")
     reason: str = Field(description="Why it failed; else empty.")
 

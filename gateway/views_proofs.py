@@ -92,7 +92,8 @@ def proofs(runtime: Runtime) -> APIBlueprint:
 def _view(path: AnchorPath, job: Job | None, status: int = 200) -> Response:
     if job is None:
         raise Refusal(
-            "unknown-anchor", f"nobody had the witnesses of anchor {path.number} of {path.chain} made"
+            "unknown-anchor",
+            f"nobody had the membership witnesses of anchor {path.number} of {path.chain} made",
         )
     view = WitnessesView(
         chain=path.chain,

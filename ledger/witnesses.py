@@ -21,15 +21,15 @@ from protocol.anchors import AnchorStatement
 __all__ = ["WITNESS_LIMIT", "Progress", "WitnessCache"]
 
 WITNESS_LIMIT: Final = 1 << 16
-"""Witnesses kept by default; about 17 MiB at 2048 bits."""
+"""Membership witnesses kept by default; about 17 MiB at 2048 bits."""
 _GROUP: Final = 64
 
 Progress = Callable[[int, int], None]
-"""Told how many witnesses of how many there are now."""
+"""Told how many membership witnesses of how many there are now."""
 
 
 class WitnessCache:
-    """The witnesses of one chain's elements, each against the first anchor that covers it.
+    """The membership witnesses of one chain's elements, each against the first anchor that covers it.
 
     Args:
         file: where they are kept.

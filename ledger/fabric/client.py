@@ -65,28 +65,28 @@ class Client:
     """Stubs over one gRPC channel. For one event loop."""
 
     def __init__(
-        self, channel: Any, *, owns_channel: bool, in_flight: int, options: Mapping[str, CallOptions]
+        self, grpc_channel: Any, *, owns_channel: bool, in_flight: int, options: Mapping[str, CallOptions]
     ) -> None:
-        self._channel = channel
+        self._grpc_channel = grpc_channel
         self._owns_channel = owns_channel
         self._options = {**DEFAULT_OPTIONS, **options}
         self._slots = asyncio.Semaphore(max(1, in_flight))
         self._closed = False
         self._unary = {
-            stage: channel.unary_unary(
+            stage: grpc_channel.unary_unary(
                 f"/gateway.Gateway/{method}",
                 request_serializer=_serialize,
                 response_deserializer=response.FromString,
             )
             for stage, (method, response, _) in _STAGES.items()
         }
-        self._chaincode_events = channel.unary_stream(
+        self._chaincode_events = grpc_channel.unary_stream(
             "/gateway.Gateway/ChaincodeEvents",
             request_serializer=_serialize,
             response_deserializer=gateway_pb2.ChaincodeEventsResponse.FromString,
         )
         self._deliver = {
-            kind: channel.stream_stream(
+            kind: grpc_channel.stream_stream(
                 f"/protos.Deliver/{method}",
                 request_serializer=_serialize,
                 response_deserializer=events_pb2.DeliverResponse.FromString,
@@ -122,7 +122,7 @@ class Client:
                     if not failure.is_busy or (left is not None and pause >= left):
                         raise failure from error
                 except (asyncio.CancelledError, grpc.aio.UsageError) as error:
-                    # Closing the channel cancels its calls; so does whoever cancels this task.
+                    # Closing the gRPC channel cancels its calls; so does whoever cancels this task.
                     if not self._closed:
                         raise
                     raise GatewayClosed("the gateway was closed", transaction_id=transaction_id) from error
@@ -146,11 +146,11 @@ class Client:
         )
 
     async def close(self) -> None:
-        """End every call; the channel too, where this client opened it."""
+        """End every call; the gRPC channel too, where this client opened it."""
         if not self._closed:
             self._closed = True
             if self._owns_channel:
-                await self._channel.close()
+                await self._grpc_channel.close()
 
     @property
     def is_closed(self) -> bool:
