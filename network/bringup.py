@@ -13,6 +13,7 @@ from pathlib import Path
 
 from network.chain_admin import ChainAdmin, at_once
 from network.configtx import make_genesis
+from network.consenters import settle_orderers
 from network.control import Keeper
 from network.errors import NetworkError, PortTaken, TopologyError
 from network.files import write_text, write_yaml
@@ -26,7 +27,7 @@ from network.peer_config import peer_config
 from network.processes import all_processes, chaincode_node, expected_nodes
 from network.programs import Programs, find_programs
 from network.records import working_alone
-from network.restarts import keep_running
+from network.restarts import keep_running, wait_until_it_listens
 from network.topology import Batch, ChainSpec, Node, Topology
 
 __all__ = ["Progress", "add_edge", "up", "upgrade"]
@@ -199,6 +200,14 @@ def _bring_chain(
             progress(f"{name}: chaincode {package.label} is committed")
     progress(f"{name}: waiting for a transaction")
     probe(network, name)
+
+    def restart(node: Node) -> None:
+        keeper.restart([node.name])
+        wait_until_it_listens(node)
+
+    # What a renewal of orderers has not finished.
+    if settle_orderers(network, name, restart, progress):
+        probe(network, name)
     progress(f"{name}: ready")
 
 

@@ -16,6 +16,7 @@ from typing import Final
 from identity import DevelopmentAuthority, IdentityError, Role, Signer, TlsIdentity
 from identity.certificates import common_name_of, read_pem
 from network.bringup import prepare
+from network.consenters import keeps_tls_key, next_folder, settle_orderers, waiting
 from network.control import Keeper
 from network.errors import IdentityProblem
 from network.identities import SKEW, tls_names
@@ -82,7 +83,8 @@ def renew(
     Args:
         root: the network's folder.
         names: which, as ``identities`` names them; those that expire ``within`` where none are given.
-        new_keys: also make new keys. Not for orderers: every channel's configuration names their keys.
+        new_keys: also make new keys. Those of orderers are made known to their channel first, which must be
+            running; the only orderer of a Raft chain keeps its TLS key.
         within: what is soon.
         lifetime: of the new certificates, cut where the authority's own ends.
         host: the host of the topology that this is, where there are several.
@@ -104,10 +106,7 @@ def renew(
         for status in chosen:
             node = nodes.get(status.node)
             if new_keys and node is not None and node.kind == "orderer":
-                raise IdentityProblem(
-                    f"{status.name}: an orderer keeps its key, which the channel's configuration names; "
-                    "renew it without new keys"
-                )
+                _check_orderer(network, status, node)
         for status in chosen:
             progress(f"Certifying {status.name}")
             _certify(layout, status, nodes.get(status.node), new_keys=new_keys, lifetime=lifetime)
@@ -117,9 +116,14 @@ def renew(
             own = [node for node in network.topology.nodes if node.host == name]
             if all(layout.node(node.name).is_dir() for node in own):
                 prepare(layout, network.topology, here, own)
-        for node in network.topology.nodes:
-            if node.name in {status.node for status in chosen} and node.host in hosts:
+        used = {status.node for status in chosen}
+        ours = [node for node in nodes.values() if node.host in hosts and node.name in used]
+        for node in ours:
+            if not waiting(layout, node):
                 _restart(layout, node, progress)
+        for name in dict.fromkeys(node.chain for node in ours if node.kind == "orderer"):
+            if Keeper.find(layout.root, network.chain(name).host) is not None:
+                settle_orderers(network, name, lambda node: _restart(layout, node, progress), progress)
     renewed = {status.name for status in chosen}
     return [status for status in identities(root) if status.name in renewed]
 
@@ -181,10 +185,24 @@ def _chosen(known: Sequence[IdentityStatus], names: Sequence[str], within: timed
     return [found[name] for name in dict.fromkeys(names)]
 
 
+def _check_orderer(network: Network, status: IdentityStatus, node: Node) -> None:
+    if status.name.endswith("/tls") and keeps_tls_key(network.topology, node):
+        raise IdentityProblem(
+            f"{status.name}: the only orderer of a Raft chain keeps its TLS key, which the channel names; "
+            "renew it without new keys"
+        )
+    if Keeper.find(network.root, node.host) is None:
+        raise IdentityProblem(
+            f"{status.name}: the channel must know an orderer's new key before it is used: `up` first"
+        )
+
+
 def _certify(
     layout: Layout, status: IdentityStatus, node: Node | None, *, new_keys: bool, lifetime: timedelta
 ) -> None:
-    folder = layout.root / status.name
+    folder = target = layout.root / status.name
+    if new_keys and node is not None and node.kind == "orderer":
+        target = next_folder(layout, node) / folder.name
     try:
         if folder.name == "tls" or folder.name.startswith("client-tls"):
             authority = DevelopmentAuthority.load(layout.tls_authority(status.msp_id))
@@ -192,7 +210,7 @@ def _certify(
             hosts = () if node is None else tls_names(node)
             authority.issue_tls(
                 status.common_name, hosts, now=_now(authority), lifetime=lifetime, key=key
-            ).save(folder)
+            ).save(target)
             return
         authority = DevelopmentAuthority.load(layout.authority(status.msp_id))
         signer = Signer.load(folder, msp_id=status.msp_id)
@@ -201,7 +219,7 @@ def _certify(
             fresh = authority.issue(signer.common_name, Role(signer.role), now=now, lifetime=lifetime)
         else:
             fresh = authority.renew(signer, now=now, lifetime=lifetime)
-        fresh.save(folder)
+        fresh.save(target)
     except IdentityError as error:
         raise IdentityProblem(f"{status.name}: {error}") from error
 

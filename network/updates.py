@@ -10,10 +10,10 @@ Nothing here changes what the network's folder says; whoever replaces certificat
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Final, TypeVar
 
 import grpc
@@ -33,6 +33,7 @@ T = TypeVar("T")
 _TIMEOUT_S: Final = 30.0
 _PAUSE_S: Final = 0.1
 _PATIENCE_S: Final = 15.0
+_AGAIN_S: Final = 5.0
 _SAID: Final = 300  # characters of an orderer's reason, which may quote whole policies
 _NO_LEADER: Final = common_pb2.Status.SERVICE_UNAVAILABLE
 _SIGNATURES: Final = 0  # common.BlockMetadataIndex
@@ -102,30 +103,61 @@ def update_channel(
     after.CopyFrom(before.config.channel_group)
     change(after)
     update = compute_update(chain, before.config.channel_group, after)
-    envelope = _signed_update(chain, update, admins)
-    submit_envelope(network, chain, envelope)
-    end = time.monotonic() + timeout_s
+    submit_envelope(network, chain, _signed_update(chain, update, admins))
+    begun = again = time.monotonic()
     while True:
         found = read_configuration(network, chain)
         if found.config.sequence > before.config.sequence:
             return found
-        if time.monotonic() > end:
+        now = time.monotonic()
+        if now > begun + timeout_s:
             raise NotReady(f"{chain}: no new configuration after {timeout_s:g} s")
+        if now > again + _AGAIN_S:
+            # What a leader took on just before it handed over may be lost. Of two that arrive the second is
+            # refused: it changes a configuration that is not in force any more.
+            again = now
+            with contextlib.suppress(CommandFailed):
+                submit_envelope(network, chain, _signed_update(chain, update, admins))
         time.sleep(_PAUSE_S)
 
 
 def submit_envelope(network: Network, chain: str, envelope: common_pb2.Envelope) -> None:
     """Hand any signed envelope to a chain's orderers.
 
+    One of Raft's passes it on to the leader. Of SmartBFT's all are given it, as Fabric's own Gateway does:
+    one that is behind keeps it to itself, so that more than the faulty ones must take it.
+
     Raises:
         CommandFailed: they refuse it.
-        NotReady: none of them answers.
+        NotReady: not enough of them answer.
     """
-    _with_orderer(network, chain, lambda orderer: orderer.broadcast(envelope))
-
-
-class _Unavailable(NetworkError):
-    """An orderer cannot take an envelope now, or never will."""
+    spec = network.chain(chain)
+    endpoints = network.orderers(chain)
+    wanted = 1 if spec.ordering == "raft" else (len(endpoints) - 1) // 3 + 1
+    everybody = spec.ordering == "smartbft"
+    left = list(endpoints)
+    end = time.monotonic() + _PATIENCE_S
+    taken = 0
+    while True:
+        faults: list[NetworkError] = []
+        for endpoint in list(left):
+            try:
+                _with(network, chain, endpoint, lambda orderer: orderer.broadcast(envelope))
+            except (CommandFailed, NotReady) as error:
+                faults.append(error)
+            else:
+                left.remove(endpoint)
+                taken += 1
+                if not everybody:
+                    return
+        if taken >= wanted:
+            return
+        final = [error for error in faults if isinstance(error, CommandFailed)]
+        if len(final) > len(endpoints) - wanted:
+            raise final[0]
+        if time.monotonic() > end:
+            raise faults[0]
+        time.sleep(_PAUSE_S)
 
 
 class _Orderer:
@@ -155,7 +187,7 @@ class _Orderer:
             status = common_pb2.Status.Name(answer.status)
             said = f"{self._chain}: the orderers refuse: {status}: {answer.info[:_SAID]}"
             # While there is no leader an orderer says so; it may mean other faults, too.
-            raise _Unavailable(said) if answer.status == _NO_LEADER else CommandFailed(said)
+            raise NotReady(said) if answer.status == _NO_LEADER else CommandFailed(said)
 
     def _block(self, position: ab_pb2.SeekPosition) -> common_pb2.Block:
         seek = ab_pb2.SeekInfo(
@@ -178,29 +210,37 @@ class _Orderer:
 
 def _with_orderer(network: Network, chain: str, work: Callable[[_Orderer], T]) -> T:
     """Ask one orderer after the other until one answers; those that have just started do not at once."""
-    spec = network.chain(chain)
-    admin = Signer.load(network.layout.identity(spec.operator, Role.ADMIN.value), msp_id=spec.operator)
-    client = network.layout.client_tls(spec.operator)
     end = time.monotonic() + _PATIENCE_S
     while True:
         faults: list[str] = []
-        refused: CommandFailed | None = None
         for endpoint in network.orderers(chain):
             try:
-                with _connected(endpoint, client) as connection:
-                    return work(_Orderer(connection, chain, admin, client.fingerprint))
-            except grpc.RpcError as error:
-                faults.append(f"{endpoint.address}: {error.code().name}: {error.details()}")
+                return _with(network, chain, endpoint, work)
             except NotReady as error:
                 faults.append(str(error))
-            except _Unavailable as error:
-                refused = CommandFailed(str(error))
         if time.monotonic() > end:
-            raise refused or NotReady(f"{chain}: no orderer answers: {'; '.join(faults)}")
+            raise NotReady(f"{chain}: no orderer answers: {'; '.join(faults)}")
         time.sleep(_PAUSE_S)
 
 
-@contextmanager
+def _with(network: Network, chain: str, endpoint: Endpoint, work: Callable[[_Orderer], T]) -> T:
+    """Ask one orderer.
+
+    Raises:
+        NotReady: it does not answer, or cannot do it now.
+        CommandFailed: it refuses.
+    """
+    operator = network.chain(chain).operator
+    admin = Signer.load(network.layout.identity(operator, Role.ADMIN.value), msp_id=operator)
+    client = network.layout.client_tls(operator)
+    try:
+        with _connected(endpoint, client) as connection:
+            return work(_Orderer(connection, chain, admin, client.fingerprint))
+    except grpc.RpcError as error:
+        raise NotReady(f"{endpoint.address}: {error.code().name}: {error.details()}") from error
+
+
+@contextlib.contextmanager
 def _connected(endpoint: Endpoint, client: TlsIdentity) -> Iterator[grpc.Channel]:
     credentials = grpc.ssl_channel_credentials(
         endpoint.tls_roots, private_key=client.key_pem, certificate_chain=client.certificate_pem

@@ -247,7 +247,7 @@ def test_new_keys_are_for_all_but_orderers(own: Path) -> None:
     renew(own, names, new_keys=True)
     assert all((own / name / "key.pem").read_bytes() != key for name, key in keys.items())
     probe(Network(own), "edge-b")
-    with pytest.raises(IdentityProblem, match="an orderer keeps its key"):
+    with pytest.raises(IdentityProblem, match="the only orderer of a Raft chain keeps its TLS key"):
         renew(own, ["nodes/edge-b.orderer.edge-b-orderer.1/tls"], new_keys=True)
 
 
