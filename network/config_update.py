@@ -20,7 +20,7 @@ from identity import serialize_identity
 from network.errors import NetworkError
 from network.topology import Batch
 
-__all__ = ["Change", "change_batch", "change_consenters", "change_msp", "compute_update"]
+__all__ = ["Change", "change_batch", "change_consenters", "change_msp", "compute_update", "would_change"]
 
 Change = Callable[[configtx_pb2.ConfigGroup], None]
 """Changes the channel's group in place."""
@@ -42,6 +42,14 @@ def compute_update(
     return configtx_pb2.ConfigUpdate(channel_id=channel, read_set=read, write_set=write)
 
 
+def would_change(group: configtx_pb2.ConfigGroup, change: Change) -> bool:
+    """Whether a change makes anything otherwise than it is."""
+    after = configtx_pb2.ConfigGroup()
+    after.CopyFrom(group)
+    change(after)
+    return _difference(group, after)[2]
+
+
 def change_batch(batch: Batch) -> Change:
     """When the orderers cut a block."""
 
@@ -59,9 +67,17 @@ def change_batch(batch: Batch) -> Change:
 
 
 def change_msp(
-    msp_id: str, *, roots: Sequence[bytes] | None = None, revocation_lists: Sequence[bytes] | None = None
+    msp_id: str,
+    *,
+    roots: Sequence[bytes] | None = None,
+    intermediates: Sequence[bytes] | None = None,
+    revocation_lists: Sequence[bytes] | None = None,
+    tls_roots: Sequence[bytes] | None = None,
+    tls_intermediates: Sequence[bytes] | None = None,
 ) -> Change:
     """The authorities and revocation lists (PEM) by which an organisation's members are known.
+
+    What is None stays as it is.
 
     An organisation that has peers and orderers stands in two groups: both change at once, for Fabric takes no
     two definitions of one MSP. Node classes then count under any of the roots.
@@ -76,14 +92,19 @@ def change_msp(
         for member in found:
             outer = msp_config_pb2.MSPConfig.FromString(member.values["MSP"].value)
             inner = msp_config_pb2.FabricMSPConfig.FromString(outer.config)
-            if roots is not None:
-                del inner.root_certs[:]
-                inner.root_certs.extend(roots)
+            if roots is not None and list(roots) != list(inner.root_certs):
                 for name in ("client", "peer", "admin", "orderer"):
                     getattr(inner.fabric_node_ous, f"{name}_ou_identifier").ClearField("certificate")
-            if revocation_lists is not None:
-                del inner.revocation_list[:]
-                inner.revocation_list.extend(revocation_lists)
+            for field, wanted in (
+                (inner.root_certs, roots),
+                (inner.intermediate_certs, intermediates),
+                (inner.revocation_list, revocation_lists),
+                (inner.tls_root_certs, tls_roots),
+                (inner.tls_intermediate_certs, tls_intermediates),
+            ):
+                if wanted is not None:
+                    del field[:]
+                    field.extend(wanted)
             outer.config = inner.SerializeToString(deterministic=True)
             member.values["MSP"].value = outer.SerializeToString(deterministic=True)
 

@@ -104,8 +104,11 @@ class Keeper:
         """Have these processes running: those that run just so are left alone, others started or replaced."""
         self._ask({"do": "keep", "specs": _described(specs)}, 60.0)
 
-    def outdated(self, specs: Sequence[ProcessSpec]) -> list[str]:
-        """Which of these run otherwise than said here: another command, or files have changed since."""
+    def outdated(self, specs: Sequence[ProcessSpec] = ()) -> list[str]:
+        """Which of these run otherwise than said here: another command, or files have changed since.
+
+        Of all that are kept, where none are given: those whose files have changed.
+        """
         return list(self._ask({"do": "outdated", "specs": _described(specs)}, 30.0)["names"])
 
     def forget(self, names: Iterable[str], timeout_s: float = 10.0) -> None:

@@ -129,7 +129,8 @@ class _Service:
             case "keep":
                 self._keep(_specs(request))
             case "outdated":
-                return {"names": self._outdated(_specs(request))}
+                specs = _specs(request) or [supervisor.spec(name) for name in supervisor.names()]
+                return {"names": self._outdated(specs)}
             case "forget":
                 for name in request["names"]:
                     self._stopped.pop(name, None)

@@ -22,7 +22,7 @@ from network.errors import IdentityProblem
 from network.layout import Layout
 from network.topology import Node
 
-__all__ = ["brings_its_own", "check_node", "check_organisation", "read_msp", "tls_roots_of"]
+__all__ = ["brings_its_own", "check_node", "check_organisation", "msp_files", "read_msp", "tls_roots_of"]
 
 _CLASSES: Final = ("Client", "Peer", "Admin", "Orderer")
 
@@ -54,9 +54,9 @@ def read_msp(folder: Path, msp_id: str) -> Msp:
         ) from error
     inner = msp_config_pb2.FabricMSPConfig(
         name=msp_id,
-        root_certs=_files(folder / "cacerts"),
-        intermediate_certs=_files(folder / "intermediatecerts"),
-        revocation_list=_files(folder / "crls"),
+        root_certs=msp_files(folder / "cacerts"),
+        intermediate_certs=msp_files(folder / "intermediatecerts"),
+        revocation_list=msp_files(folder / "crls"),
         fabric_node_ous=msp_config_pb2.FabricNodeOUs(enable=True, **named),
     )
     try:
@@ -72,7 +72,7 @@ def tls_roots_of(layout: Layout, msp_id: str) -> bytes:
         IdentityProblem: there are none.
     """
     folder = layout.msp(msp_id)
-    found = _files(folder / "tlscacerts") + _files(folder / "tlsintermediatecerts")
+    found = msp_files(folder / "tlscacerts") + msp_files(folder / "tlsintermediatecerts")
     if not found:
         raise IdentityProblem(f"{folder / 'tlscacerts'} holds no certificate")
     return b"".join(pem.rstrip() + b"\n" for pem in found)
@@ -155,7 +155,8 @@ def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     return True
 
 
-def _files(folder: Path) -> list[bytes]:
+def msp_files(folder: Path) -> list[bytes]:
+    """The contents of a part of an MSP folder, by the files' names."""
     if not folder.is_dir():
         return []
     return [path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()]

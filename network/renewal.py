@@ -29,7 +29,7 @@ from network.records import Record, Records, working_alone
 from network.restarts import wait_until_it_listens
 from network.topology import Node
 
-__all__ = ["SOON", "IdentityStatus", "holders", "identities", "renew"]
+__all__ = ["SOON", "IdentityStatus", "check_new_keys", "holders", "identities", "renew"]
 
 SOON: Final = timedelta(days=30)
 
@@ -104,9 +104,8 @@ def renew(
     nodes = {node.name: node for node in network.topology.nodes}
     with working_alone(layout.run):
         for status in chosen:
-            node = nodes.get(status.node)
-            if new_keys and node is not None and node.kind == "orderer":
-                _check_orderer(network, status, node)
+            if new_keys:
+                check_new_keys(network, status)
         for status in chosen:
             progress(f"Certifying {status.name}")
             _certify(layout, status, nodes.get(status.node), new_keys=new_keys, lifetime=lifetime)
@@ -126,6 +125,32 @@ def renew(
                 settle_orderers(network, name, lambda node: _restart(layout, node, progress), progress)
     renewed = {status.name for status in chosen}
     return [status for status in identities(root) if status.name in renewed]
+
+
+def check_new_keys(network: Network, status: IdentityStatus) -> None:
+    """Whether an identity can get a new key.
+
+    Raises:
+        IdentityProblem: a chain names its key, and cannot be told another one, or not now.
+    """
+    nodes = {node.name: node for node in network.topology.nodes}
+    node = nodes.get(status.node)
+    if Path(status.name).name == Role.ANCHOR_SIGNER.value:
+        raise IdentityProblem(
+            f"{status.name}: an anchor signer keeps its key, which the chains' rosters name; renew it "
+            "without new keys"
+        )
+    if node is None or node.kind != "orderer":
+        return
+    if status.name.endswith("/tls") and keeps_tls_key(network.topology, node):
+        raise IdentityProblem(
+            f"{status.name}: the only orderer of a Raft chain keeps its TLS key, which the channel names; "
+            "renew it without new keys"
+        )
+    if Keeper.find(network.root, node.host) is None:
+        raise IdentityProblem(
+            f"{status.name}: the channel must know an orderer's new key before it is used: `up` first"
+        )
 
 
 def holders(root: Path, renewed: Sequence[IdentityStatus]) -> list[Record]:
@@ -183,18 +208,6 @@ def _chosen(known: Sequence[IdentityStatus], names: Sequence[str], within: timed
                 f"{name}: {found[name].msp_id} brings its own; replace the files, then `up`"
             )
     return [found[name] for name in dict.fromkeys(names)]
-
-
-def _check_orderer(network: Network, status: IdentityStatus, node: Node) -> None:
-    if status.name.endswith("/tls") and keeps_tls_key(network.topology, node):
-        raise IdentityProblem(
-            f"{status.name}: the only orderer of a Raft chain keeps its TLS key, which the channel names; "
-            "renew it without new keys"
-        )
-    if Keeper.find(network.root, node.host) is None:
-        raise IdentityProblem(
-            f"{status.name}: the channel must know an orderer's new key before it is used: `up` first"
-        )
 
 
 def _certify(

@@ -12,7 +12,7 @@ from network.errors import NotReady
 from network.supervisor import ProcessSpec
 from network.topology import Node
 
-__all__ = ["keep_running", "wait_until_it_listens"]
+__all__ = ["keep_running", "restart_outdated", "wait_until_it_listens"]
 
 _READY_S: Final = 60.0
 _SETTLE_S: Final = 1.0
@@ -43,6 +43,25 @@ def keep_running(
         keeper.keep([described[name]])
         wait_until_it_listens(known[name])
     keeper.keep(specs)
+
+
+def restart_outdated(keeper: Keeper, nodes: Iterable[Node], progress: Callable[[str], None]) -> None:
+    """Restart what has files that have changed since it started, one process at a time.
+
+    Args:
+        keeper: of their host.
+        nodes: the host's processes, under their present names.
+        progress: called with one line a restart.
+
+    Raises:
+        NotReady: a process does not come back.
+    """
+    outdated = keeper.outdated()
+    for node in nodes:
+        if node.name in outdated:
+            progress(f"Restarting {node.name}")
+            keeper.restart([node.name])
+            wait_until_it_listens(node)
 
 
 def wait_until_it_listens(node: Node) -> None:

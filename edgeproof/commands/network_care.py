@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,9 @@ from edgeproof.commands.network_common import (
     print_table,
     progress_lines,
 )
+
+if TYPE_CHECKING:
+    from network.records import Record
 
 app = typer.Typer(add_completion=False)
 
@@ -109,8 +112,39 @@ def renew(
         typer.echo(f"{status.name}: until {status.valid_until:%Y-%m-%d}")
     if not done:
         typer.echo(f"Nothing expires within {within} days.")
-    running = ", ".join(f"{record.name} (process {record.process.pid})" for record in holders(root, done))
-    if running:
+    _tell_holders(holders(root, done))
+
+
+@app.command()
+def revoke(
+    names: Annotated[list[str], typer.Argument(help="As `identities` lists them.")],
+    root: RootOption = ROOT,
+) -> None:
+    """Make lost certificates worthless: new keys take their places, and the running chains are told."""
+    from network.membership import revoke as withdraw
+    from network.renewal import holders
+
+    done = withdraw(root, names, progress=progress_lines())
+    for status in done:
+        typer.echo(f"{status.name}: revoked, and another until {status.valid_until:%Y-%m-%d}")
+    _tell_holders(holders(root, done))
+
+
+@app.command()
+def publish_msp(
+    organisation: Annotated[str, typer.Argument(help="MSP id.")], root: RootOption = ROOT
+) -> None:
+    """Tell the running chains an organisation's authorities and revocation lists, as in its msp folder."""
+    from network.membership import publish_msp as publish
+
+    changed = publish(root, organisation, progress=progress_lines())
+    told = f"published on {', '.join(changed)}" if changed else "its chains know all of it already"
+    typer.echo(f"{organisation}: {told}")
+
+
+def _tell_holders(found: list[Record]) -> None:
+    if found:
+        running = ", ".join(f"{record.name} (process {record.process.pid})" for record in found)
         typer.echo(f"Restart what still uses the former certificates: {running}")
 
 

@@ -1,0 +1,127 @@
+"""Telling an organisation's running chains by what its members are known: authorities, and who is revoked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from identity import DevelopmentAuthority, IdentityError
+from identity.files import read_file
+from network.config_update import change_msp, would_change
+from network.control import Keeper
+from network.errors import IdentityProblem, NetworkError
+from network.identities import write_folders, write_node_folder
+from network.network import Network
+from network.own_material import msp_files, read_msp
+from network.processes import expected_nodes
+from network.records import working_alone
+from network.renewal import IdentityStatus, check_new_keys, identities, renew
+from network.restarts import restart_outdated
+from network.updates import read_configuration, update_channel
+
+__all__ = ["publish_msp", "revoke"]
+
+Progress = Callable[[str], None]
+
+
+def publish_msp(root: Path, msp_id: str, *, progress: Progress = lambda line: None) -> list[str]:
+    """Have an organisation's running chains know its members by what its ``msp`` folder holds now:
+    authorities, intermediate ones, those for TLS, and revocation lists.
+
+    Its own processes get the same, and restart where that is new to them. May be called again.
+
+    Args:
+        root: the network's folder.
+        msp_id: the organisation.
+        progress: called with one line a step.
+
+    Returns:
+        The chains whose configuration had to be changed.
+
+    Raises:
+        IdentityProblem: the folder cannot be used.
+        CommandFailed: the orderers refuse.
+        NotReady: a process does not answer.
+        NetworkError: no such organisation or network, or another command is changing it.
+    """
+    network = Network(root)
+    layout, topology = network.layout, network.topology
+    chains = [chain for chain in topology.chains if msp_id in chain.msp_ids]
+    if not chains:
+        raise NetworkError(f"there is no organisation {msp_id!r}; there are {', '.join(topology.msp_ids)}")
+    with working_alone(layout.run):
+        try:
+            write_folders(layout, msp_id)
+        except IdentityError as error:
+            raise IdentityProblem(f"organisation {msp_id}: {error}") from error
+        folder = layout.msp(msp_id)
+        read_msp(folder, msp_id)  # what no verifier could use is not published
+        change = change_msp(
+            msp_id,
+            roots=msp_files(folder / "cacerts"),
+            intermediates=msp_files(folder / "intermediatecerts"),
+            revocation_lists=msp_files(folder / "crls"),
+            tls_roots=msp_files(folder / "tlscacerts"),
+            tls_intermediates=msp_files(folder / "tlsintermediatecerts"),
+        )
+        changed = []
+        for chain in chains:
+            if would_change(read_configuration(network, chain.chain).config.channel_group, change):
+                progress(f"{chain.chain}: publishing the MSP of {msp_id}")
+                update_channel(network, chain.chain, change)
+                changed.append(chain.chain)
+        for node in topology.select(msp_id=msp_id):
+            if layout.node(node.name).is_dir():
+                write_node_folder(layout, node)
+        processes = expected_nodes(layout, topology)
+        for host in dict.fromkeys(chain.host for chain in chains):
+            keeper = Keeper.find(layout.root, host)
+            if keeper is not None:
+                restart_outdated(keeper, [node for node in processes if node.host == host], progress)
+    return changed
+
+
+def revoke(
+    root: Path, names: Sequence[str], *, progress: Progress = lambda line: None
+) -> list[IdentityStatus]:
+    """Make certificates worthless, for instance after a key was lost: new ones with new keys take their
+    places, and their organisations' chains are told what is revoked.
+
+    What was signed while a certificate was in force stays valid. Killed half-way, it may be called again.
+
+    Args:
+        root: the network's folder.
+        names: identities as ``identities`` names them, but for TLS, where Fabric heeds no revocation list.
+        progress: called with one line a step.
+
+    Returns:
+        What took their places.
+
+    Raises:
+        IdentityProblem: no such identity, or none that can be revoked here.
+        NetworkError: as ``renew`` and ``publish_msp``.
+    """
+    network = Network(root)
+    layout = network.layout
+    known = {status.name: status for status in identities(root)}
+    for name in names:
+        if name not in known:
+            raise IdentityProblem(f"there is no identity {name!r}; `edgeproof network identities` lists them")
+        if known[name].issuer != "ours":
+            raise IdentityProblem(
+                f"{name}: its own authority revokes it; put the list into the organisation's msp/crls, then "
+                "`publish-msp`"
+            )
+        if "tls" in Path(name).name:
+            raise IdentityProblem(f"{name}: Fabric heeds no revocation list in TLS; `renew --new-keys` it")
+    chosen = [known[name] for name in dict.fromkeys(names)]
+    for status in chosen:
+        check_new_keys(network, status)
+    for status in chosen:
+        # Nobody heeds the list before it is published, by an administrator that is not on it.
+        former = read_file(layout.root / status.name / "cert.pem")
+        DevelopmentAuthority.load(layout.authority(status.msp_id)).revoke(former)
+    replaced = renew(root, [status.name for status in chosen], new_keys=True, progress=progress)
+    for msp_id in dict.fromkeys(status.msp_id for status in chosen):
+        publish_msp(root, msp_id, progress=progress)
+    return replaced
