@@ -197,4 +197,4 @@ class LazyWitnesses:
                 if cancelled is not None and cancelled():
                     raise Cancelled("the caller stopped the work")
                 opened.append(part)
-            self._groups = opened
+            self._groups, self._table = opened, None  # the table has done its work

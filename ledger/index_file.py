@@ -23,7 +23,7 @@ class IndexFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path: Final = path
+        self.path: Final = path
         self.lock: Final = threading.RLock()
         with self._guarded():
             self._database = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
@@ -66,7 +66,7 @@ class IndexFile:
 
     def damaged(self, error: Exception) -> IndexDamaged:
         """The error that names this file."""
-        return IndexDamaged(f"{self._path} cannot be used, delete it to rebuild it: {error}")
+        return IndexDamaged(f"{self.path} cannot be used, delete it to rebuild it: {error}")
 
     def close(self) -> None:
         """Close the file."""

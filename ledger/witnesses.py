@@ -2,19 +2,23 @@
 
 A range is opened lazily, group by group (``accumulator.LazyWitnesses``); what was made is kept in the index's
 file. Threads may ask side by side: only those of one range wait for each other, and nobody holds the index's
-file while he computes.
+file while he computes. The range that begins at the chain's generator has a table of its powers, built once
+and kept beside the index.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 import accumulator
-from accumulator import Cancelled, LazyWitnesses, Parameters
+from accumulator import Cancelled, FixedBaseTable, LazyWitnesses, Parameters
+from accumulator.table_files import load_or_build_table
 from ledger.index_file import IndexFile
 from protocol.anchors import AnchorStatement
 
@@ -23,6 +27,7 @@ __all__ = ["WITNESS_LIMIT", "Progress", "WitnessCache"]
 WITNESS_LIMIT: Final = 1 << 16
 """Membership witnesses kept by default; about 17 MiB at 2048 bits."""
 _GROUP: Final = 64
+_TABLES: Final = "tables"
 
 Progress = Callable[[int, int], None]
 """Told how many membership witnesses of how many there are now."""
@@ -36,7 +41,8 @@ class WitnessCache:
         parameters: the chain's.
         limit: how many are kept in the file (whole ranges go, oldest anchors first), and of how many elements
             ranges are kept open in memory, about 80 bytes each (those that were asked for longest ago go);
-            one range is always kept, whatever its length.
+            one range is always kept, whatever its length. The generator's table takes at most 32 MiB more,
+            until its range is opened.
         primes: gives the prime representatives of elements by first and last number.
     """
 
@@ -100,7 +106,7 @@ class WitnessCache:
         with self._lock:
             of = self._ranges.pop(statement.number, None)
             if of is None:
-                of = _Range(self._parameters, statement, self._primes)
+                of = _Range(self._parameters, statement, self._primes, self._file.path.parent / _TABLES)
             self._ranges[statement.number] = of
             elements = sum(map(len, self._ranges.values()))
             while elements > self._limit and len(self._ranges) > 1:
@@ -144,6 +150,7 @@ class _Range:
         parameters: Parameters,
         statement: AnchorStatement,
         primes: Callable[[int, int], Sequence[int]],
+        tables: Path,
     ) -> None:
         self.lock: Final = threading.Lock()
         self._parameters: Final = parameters
@@ -152,6 +159,8 @@ class _Range:
         self._before: Final = accumulator.decode_value(parameters, statement.value_before)
         self._last: Final = statement.last
         self._primes: Final = primes
+        self._tables: Final = tables
+        self._table: FixedBaseTable | None = None
         self._held: Sequence[int] | None = None
         self._lazy: LazyWitnesses | None = None
         self._singles = 0
@@ -165,10 +174,12 @@ class _Range:
         """Witnesses of ``missing``, and whatever came with them."""
         self._singles += len(missing)
         if self._lazy is None and self._singles < self._dear:
+            # A table costs what one witness does without it.
+            table = self._own_table() if self._singles > 1 else None
             return {
                 number: self._encode(
                     accumulator.membership_witness(
-                        self._parameters, self._before, self._all_primes(), number - self._first
+                        self._parameters, self._before, self._all_primes(), number - self._first, table=table
                     )
                 )
                 for number in missing
@@ -183,9 +194,14 @@ class _Range:
         """
         if self._lazy is None:
             self._lazy = LazyWitnesses(
-                self._parameters, self._before, self._all_primes(), group=_GROUP, keep=1
+                self._parameters,
+                self._before,
+                self._all_primes(),
+                group=_GROUP,
+                keep=1,
+                table=self._own_table(),
             )
-            self._held = None  # they are held in there now
+            self._held = self._table = None  # they are held in there now
         self._lazy.open(cancelled)
         made: dict[int, bytes] = {}
         for number in missing:
@@ -195,6 +211,15 @@ class _Range:
                     self._first + first + place: self._encode(one) for place, one in enumerate(witnesses)
                 }
         return made
+
+    def _own_table(self) -> FixedBaseTable | None:
+        """The generator's table, where the range begins there and is long enough to gain by it."""
+        if self._before != self._parameters.generator or self._length <= _GROUP:
+            return None
+        if self._table is None:
+            with contextlib.suppress(OSError):  # without it everything only takes longer
+                self._table = load_or_build_table(self._parameters, self._tables, self._length)
+        return self._table
 
     def _all_primes(self) -> Sequence[int]:
         if self._held is None:
