@@ -8,10 +8,11 @@ from flask_openapi.models.response import Response as ResponseSpec
 from flask_openapi.models.schema import Schema
 from flask_openapi.openapi import OpenAPI
 
+from gateway.answers import HealthView, ProblemView
 from gateway.operators import SCHEME
 from gateway.problems import Refusal
 from gateway.runtime import Runtime
-from gateway.schemas import BatchBody, HealthView, ProblemView
+from gateway.schemas import BatchBody
 from gateway.services import Services
 from gateway.views_chains import chains
 from gateway.views_devices import devices

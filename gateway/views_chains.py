@@ -8,17 +8,10 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
 from chaincode.api import CutStatus, GetAnchor, GetCut
+from gateway.answers import AnchorsView, AnchorView, ChainsView, ChainView
 from gateway.problems import Refusal
 from gateway.runtime import Runtime
-from gateway.schemas import (
-    AnchorPath,
-    AnchorsQuery,
-    AnchorsView,
-    AnchorView,
-    ChainPath,
-    ChainsView,
-    ChainView,
-)
+from gateway.schemas import AnchorPath, AnchorsQuery, ChainPath
 from gateway.web import answer, endpoint, group
 from ledger.errors import ContractRefused
 from ledger.port import Ledger, evaluate_typed

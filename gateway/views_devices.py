@@ -9,8 +9,9 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import BaseModel
 
 from chaincode.api import Device, EnrolDevice, GetDevice, Grant, GrantDelegation, SetDeviceStatus
+from gateway.answers import DeviceView, GrantView
 from gateway.runtime import Runtime
-from gateway.schemas import DevicePath, DeviceView, EnrolBody, GrantBody, GrantView, StatusBody
+from gateway.schemas import DevicePath, EnrolBody, GrantBody, StatusBody
 from gateway.web import answer, endpoint, group
 from ledger.port import call, evaluate_typed
 from protocol.encodings import from_json, to_json

@@ -19,10 +19,11 @@ from chaincode.api import (
     Run,
     Subject,
 )
+from gateway.answers import InferenceView, LineageView
 from gateway.operators import SECURITY, UNAUTHORISED, operator_only
 from gateway.problems import Refusal
 from gateway.runtime import Runtime
-from gateway.schemas import InferenceBody, InferenceView, LineageView, RunPath
+from gateway.schemas import InferenceBody, RunPath
 from gateway.web import answer, endpoint, group
 from ledger.errors import ContractRefused
 from ledger.port import Ledger, evaluate_typed, submit_typed

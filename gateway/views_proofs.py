@@ -5,11 +5,12 @@ from __future__ import annotations
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
+from gateway.answers import MembershipView, WitnessesView
 from gateway.operators import SECURITY, UNAUTHORISED, operator_only
 from gateway.problems import Refusal
 from gateway.proving import Job, ProofService
 from gateway.runtime import Runtime
-from gateway.schemas import AnchorPath, ElementPath, MembershipView, WitnessesView
+from gateway.schemas import AnchorPath, ElementPath
 from gateway.web import answer, endpoint, group
 from ledger.proof_errors import NotIndexed, Pending
 from protocol.encodings import to_json

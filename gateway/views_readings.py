@@ -11,17 +11,11 @@ from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.request_body import RequestBody
 
 from gateway.admission import Recorded, Submission
+from gateway.answers import AnswerView, BatchAnswer, ProblemView, RecordedView
 from gateway.ingest import Answer
 from gateway.problems import Refusal
 from gateway.runtime import Runtime
-from gateway.schemas import (
-    AnswerView,
-    BatchAnswer,
-    ProblemView,
-    ReadingHeaders,
-    ReadingItem,
-    RecordedView,
-)
+from gateway.schemas import ReadingHeaders, ReadingItem
 from gateway.web import answer, endpoint, group, json_body, validated
 from protocol.errors import ContentDigestMismatch, InvalidSignatureBase, MalformedHeaders, WrongChain
 from protocol.readings import SignedReading

@@ -7,9 +7,10 @@ from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.response import Response as ResponseSpec
 
 from chaincode.api import GetRecord, StoredRecord
+from gateway.answers import RecordView
 from gateway.problems import Refusal
 from gateway.runtime import Runtime
-from gateway.schemas import ProofQuery, RecordPath, RecordView
+from gateway.schemas import ProofQuery, RecordPath
 from gateway.views_proofs import PENDING_SECONDS, service_of
 from gateway.web import answer, endpoint, group
 from ledger.errors import ContractRefused
