@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 OUT ?= build/demo
-EDGES ?= 3
+# 3 unless set; on Fabric the network's topology decides.
+EDGES ?=
 DEVICES ?= 30
 ROUNDS ?= 10
 LEDGER ?= embedded
@@ -34,7 +35,7 @@ $(VENV)/.installed: pyproject.toml requirements/full.lock
 	@touch $@
 
 demo: $(VENV)/.installed ## Run the whole system on real data, attack it, write a report below build/demo
-	$(BIN)/edgeproof demo --out "$(OUT)" --edges "$(EDGES)" --devices "$(DEVICES)" --rounds "$(ROUNDS)" --ledger "$(LEDGER)" --modulus "$(MODULUS)"
+	$(BIN)/edgeproof demo --out "$(OUT)" $(if $(EDGES),--edges "$(EDGES)") --devices "$(DEVICES)" --rounds "$(ROUNDS)" --ledger "$(LEDGER)" --network "$(NETWORK)" --modulus "$(MODULUS)"
 
 NETWORK_COMMAND := $(BIN)/edgeproof network
 up: $(VENV)/.installed ## Start real Fabric networks (TOPOLOGY=dev, or a file) in build/network; needs Fabric's programs

@@ -51,7 +51,10 @@ def test_the_commands_on_real_fabric_are_those_of_the_guide() -> None:
         assert make_runs(command) == [meant]
         assert f"edgeproof {meant.removesuffix(' --root build/network')}" in known
     (ran,) = make_runs(demo)
-    assert re.match(r"demo --out build/demo .*--ledger fabric", ran)
+    assert re.match(r"demo --out build/demo .*--ledger fabric --network build/network", ran)
+    assert "--edges" not in ran, "the network's topology decides"
+    (ran,) = make_runs(f"{demo} EDGES=2 NETWORK=build/other")
+    assert re.match(r"demo --out build/demo --edges 2 .*--ledger fabric --network build/other", ran)
 
 
 def make_runs(command: str) -> list[str]:
