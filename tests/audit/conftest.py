@@ -1,4 +1,6 @@
-"""One small world for the whole room: chains are only read after they were made."""
+"""One small world for the whole room, on either ledger: chains are only read after they were made."""
+
+from contextlib import ExitStack
 
 import pytest
 from world import World, build_world
@@ -7,17 +9,25 @@ from world_training import Training, start_training
 from protocol.trust import TrustRoot
 
 
-@pytest.fixture(scope="session")
-def world(tmp_path_factory) -> World:
+# Fabric first: pytest ends one before it makes the next, and the last one only when the whole run is over.
+@pytest.fixture(scope="session", params=[pytest.param("fabric", marks=pytest.mark.fabric), "embedded"])
+def world(request, tmp_path_factory) -> World:
     """Three chains, four readings on each edge, a run of three rounds with second attempts in round 2."""
-    made = build_world(tmp_path_factory.mktemp("world"))
-    training = start_training(made)
-    training.play()
-    training.play(attempts=2)
-    training.play()
-    made.training = training
-    yield made
-    made.close()
+    folder = tmp_path_factory.mktemp("world")
+    with ExitStack() as stack:
+        options = {}
+        if request.param == "fabric":
+            from fabric_chains import fabric_chains
+
+            options["make"] = stack.enter_context(fabric_chains(folder))
+        made = build_world(folder, **options)
+        stack.callback(made.close)
+        training = start_training(made)
+        training.play()
+        training.play(attempts=2)
+        training.play()
+        made.training = training
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -143,6 +143,9 @@ def test_every_leaf_of_a_configuration_block(world, trust, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "world", ["embedded"], indirect=True
+)  # the longest one: a bundle has the same parts anywhere
 def test_every_leaf_of_a_model_bundle(world, trust):
     bundle = world.prover.model_bundle("digits", 1)
     verify_bundle(bundle, trust)

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from chains import TestChain, make_chain
 
@@ -252,21 +253,30 @@ def modulus_bytes(modulus: Modulus) -> bytes:
     return modulus.n.to_bytes((modulus.n.bit_length() + 7) // 8, "big")
 
 
+def organisations_of(chain: str) -> tuple[str, ...]:
+    """The organisations behind a chain of a world, wherever it is made."""
+    return tuple(f"{chain}-{number}" for number in range(1, (2 if chain == MAIN else 3) + 1))
+
+
 def empty_world(
-    tmp_path: Path, edges: Sequence[str] = EDGES, *, quick: bool = True, like: World | None = None
+    tmp_path: Path,
+    edges: Sequence[str] = EDGES,
+    *,
+    quick: bool = True,
+    like: World | None = None,
+    make: Callable[..., Any] = make_chain,
 ) -> World:
     """Chains with their organisations, owner keys and sources registered, and nothing else on them.
 
     ``like`` gives the authorities and signers of another world: what all its organisations, colluding, make.
+    ``make`` makes the chains: embedded ones, or on real Fabric (``fabric_chains``).
     """
     if like is not None:
         shutil.copytree(like.folder / "authorities", tmp_path / "authorities")
     chains, parameters, indexes = {}, {}, {}
     owners: dict[str, KeyPair] = {}
     for name in (MAIN, *edges):
-        count = 2 if name == MAIN else 3
-        organisations = tuple(f"{name}-{number}" for number in range(1, count + 1))
-        chains[name] = make_chain(tmp_path, name, organisations)
+        chains[name] = make(tmp_path, name, organisations_of(name))
         if like is not None:
             chains[name]._signers.update(like.chains[name]._signers)
         parameters[name] = Parameters(DEALER, name) if quick else default_parameters(name)
@@ -285,10 +295,15 @@ def empty_world(
 
 
 def build_world(
-    tmp_path: Path, edges: Sequence[str] = EDGES, *, quick: bool = True, like: World | None = None
+    tmp_path: Path,
+    edges: Sequence[str] = EDGES,
+    *,
+    quick: bool = True,
+    like: World | None = None,
+    make: Callable[..., Any] = make_chain,
 ) -> World:
     """A world in which every edge has a device, one single reading and a batch of three, all anchored."""
-    world = empty_world(tmp_path, edges, quick=quick, like=like)
+    world = empty_world(tmp_path, edges, quick=quick, like=like, make=make)
     for edge in edges:
         device = world.enrol(edge, "meter-1")
         world.submit_contents(device, [f'{{"edge":"{edge}","value":0}}'.encode()])
