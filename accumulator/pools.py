@@ -6,9 +6,10 @@ sent, and the result is the same as in one process.
 """
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from types import TracebackType
 from typing import Any
 
@@ -30,6 +31,7 @@ _SMALL = 96  # elements; below, one process is done before two have their work
 _POLL_SECONDS = 0.1
 
 Progress = Callable[[int, int], None]
+Taker = Callable[[int, Sequence[int]], None]
 _Groups = list[tuple[int, int, int]]
 
 
@@ -74,6 +76,7 @@ class WitnessPool:
         primes: Sequence[int],
         *,
         progress: Progress | None = None,
+        each: Taker | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> list[int]:
         """As `accumulator.all_membership_witnesses`, on all processors.
@@ -83,6 +86,7 @@ class WitnessPool:
             value_before: the accumulator value before the range.
             primes: the range's prime representatives.
             progress: called with (witnesses made, all) now and then, from this thread.
+            each: handed each group as it is made, from this thread: position of its first, its witnesses.
             cancelled: asked now and then; when it says so, work that has not begun is dropped.
 
         Raises:
@@ -96,16 +100,32 @@ class WitnessPool:
             if cancelled is not None and cancelled():
                 raise Cancelled("the caller stopped the work")
             made = all_membership_witnesses(parameters, value_before, primes)
+            if each is not None:
+                each(0, made)
             if progress is not None:
                 progress(len(made), len(made))
             return made
         run = _Run(self._running(), parameters, primes, measured_costs(parameters.group))
-        return run.witnesses(value_before, self._workers, progress, cancelled)
+        return run.witnesses(value_before, self._workers, progress, each, cancelled)
 
     def _running(self) -> ProcessPoolExecutor:
         if self._executor is None:
-            self._executor = ProcessPoolExecutor(self._workers, mp_context=get_context("spawn"))
+            self._executor = ProcessPoolExecutor(
+                self._workers, mp_context=get_context("spawn"), initializer=_end_with_parent
+            )
         return self._executor
+
+
+def _end_with_parent() -> None:
+    """In a worker: do not stay behind when the process that owns the pool is killed."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class _Run:
@@ -123,6 +143,7 @@ class _Run:
         value_before: int,
         parts: int,
         progress: Progress | None,
+        each: Taker | None,
         cancelled: Callable[[], bool] | None,
     ) -> list[int]:
         """All of them, in order."""
@@ -142,12 +163,14 @@ class _Run:
                     raise Cancelled("the caller stopped the work")
                 waiting: set[Future[Any]] = {*openings, *groups}
                 wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
-                for opening in [each for each in openings if each.done()]:
+                for opening in [future for future in openings if future.done()]:
                     self._submit_groups(openings.pop(opening), opening.result(), groups)
-                for opened in [each for each in groups if each.done()]:
+                for opened in [future for future in groups if future.done()]:
                     first, witnesses = groups.pop(opened), opened.result()
                     self._done[first : first + len(witnesses)] = witnesses
                     made += len(witnesses)
+                    if each is not None:
+                        each(first, witnesses)
                     if progress is not None:
                         progress(made, len(self._primes))
         finally:

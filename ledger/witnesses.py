@@ -18,6 +18,7 @@ from typing import Final
 
 import accumulator
 from accumulator import Cancelled, FixedBaseTable, LazyWitnesses, Parameters
+from accumulator.pools import WitnessPool
 from accumulator.table_files import load_or_build_table
 from ledger.index_file import IndexFile
 from protocol.anchors import AnchorStatement
@@ -28,6 +29,8 @@ WITNESS_LIMIT: Final = 1 << 16
 """Membership witnesses kept by default; about 17 MiB at 2048 bits."""
 _GROUP: Final = 64
 _TABLES: Final = "tables"
+_POOLED: Final = 2000
+"""Elements from which on processes pay for their start."""
 
 Progress = Callable[[int, int], None]
 """Told how many membership witnesses of how many there are now."""
@@ -83,11 +86,15 @@ class WitnessCache:
     ) -> None:
         """Make and keep all witnesses of the statement's range, group after group.
 
-        Others may ask for the same range meanwhile. A second call goes on where the first was stopped.
+        Others may ask for the same range meanwhile. A second call goes on where the first was stopped. Long
+        ranges are made by worker processes, one for each processor.
 
         Raises:
             Cancelled: ``cancelled`` said so; what was made is kept.
         """
+        if statement.last - statement.first + 1 >= _POOLED:
+            self._prepare_by_processes(statement, progress, cancelled)
+            return
         of = self._range(statement)
         whole = statement.last - statement.first + 1
         for first in range(statement.first, statement.last + 1, _GROUP):
@@ -101,6 +108,44 @@ class WitnessCache:
                     self._keep(statement, of.open(missing, cancelled))
             if progress is not None:
                 progress(members[-1] - statement.first + 1, whole)
+
+    def _prepare_by_processes(
+        self,
+        statement: AnchorStatement,
+        progress: Progress | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> None:
+        numbers = range(statement.first, statement.last + 1)
+        held = self._kept(numbers)
+        primes = dict(zip(numbers, self._primes(statement.first, statement.last), strict=True))
+        missing = [number for number in numbers if number not in held]
+        # Those that are there are accumulated first: what is missing is then a range of its own.
+        before = accumulator.accumulate(
+            self._parameters,
+            accumulator.decode_value(self._parameters, statement.value_before),
+            [primes[number] for number in held],
+        )
+
+        def keep(first: int, witnesses: Sequence[int]) -> None:
+            made = zip(missing[first : first + len(witnesses)], witnesses, strict=True)
+            self._keep(
+                statement,
+                {number: accumulator.encode_value(self._parameters, witness) for number, witness in made},
+            )
+
+        def tell(made: int, _: int) -> None:
+            if progress is not None:
+                progress(len(held) + made, len(numbers))
+
+        with WitnessPool() as pool:
+            pool.all_membership_witnesses(
+                self._parameters,
+                before,
+                [primes[number] for number in missing],
+                progress=tell,
+                each=keep,
+                cancelled=cancelled,
+            )
 
     def _range(self, statement: AnchorStatement) -> _Range:
         with self._lock:

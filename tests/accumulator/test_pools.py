@@ -1,3 +1,10 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
 from accumulator import Cancelled, NotPrimeRepresentative, OutOfRange, all_membership_witnesses
@@ -35,6 +42,31 @@ def test_small_ranges(parameters, pool, long, count):
     assert made == all_membership_witnesses(parameters, parameters.generator, primes)
 
 
+@pytest.mark.parametrize("count", [0, 40, 301])
+def test_witnesses_are_handed_over_as_they_are_made(parameters, pool, long, count):
+    handed = {}
+
+    def take(first, witnesses):
+        handed.update(enumerate(witnesses, first))
+
+    made = pool.all_membership_witnesses(parameters, parameters.generator, long.primes[:count], each=take)
+    assert [handed[position] for position in range(count)] == made
+
+
+def test_what_was_handed_over_before_a_cancellation_is_right(parameters, pool, long):
+    handed = {}
+    with pytest.raises(Cancelled):
+        pool.all_membership_witnesses(
+            parameters,
+            parameters.generator,
+            long.primes,
+            each=lambda first, witnesses: handed.update(enumerate(witnesses, first)),
+            cancelled=lambda: bool(handed),
+        )
+    assert 0 < len(handed) < 301
+    assert all(long.witnesses[position] == witness for position, witness in handed.items())
+
+
 def test_cancelled_before_and_between(parameters, pool, long):
     with pytest.raises(Cancelled):
         pool.all_membership_witnesses(parameters, parameters.generator, long.primes, cancelled=lambda: True)
@@ -69,3 +101,42 @@ def test_one_worker_starts_no_process(parameters, long):
         alone.warm()
         assert alone.all_membership_witnesses(parameters, parameters.generator, long.primes) == long.witnesses
         assert alone._executor is None
+
+
+OWNER = """
+import time
+from accumulator.pools import WitnessPool
+if __name__ == "__main__":
+    pool = WitnessPool(2)
+    pool.warm()
+    print(*pool._executor._processes, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_workers_end_when_their_owner_is_killed(tmp_path):
+    script = tmp_path / "owner.py"
+    script.write_text(OWNER)
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as owner:
+        workers = [int(word) for word in owner.stdout.readline().split()]
+        assert len(workers) == 2
+        for worker in workers:
+            os.kill(worker, 0)
+        os.kill(owner.pid, signal.SIGKILL)
+        owner.wait()
+    end = time.monotonic() + 20
+    while any(is_running(worker) for worker in workers):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def is_running(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    # What has ended and waits to be reaped by whoever inherited it has no command line.
+    try:
+        return bool(Path(f"/proc/{process}/cmdline").read_bytes())
+    except FileNotFoundError:
+        return False

@@ -1,12 +1,14 @@
 """The cache of membership witnesses over ranges made by hand (what it does over chains: test_index.py)."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from world import DEALER
 
 import accumulator
-from accumulator import Parameters
+from accumulator import Cancelled, Parameters, pools
+from ledger import witnesses
 from ledger.index_file import IndexFile
 from ledger.witnesses import WITNESS_LIMIT, WitnessCache
 from protocol.anchors import AnchorStatement
@@ -94,3 +96,34 @@ def test_a_table_is_dropped_once_its_range_is_opened(tmp_path: Path) -> None:
     assert held._table is None
     assert held._lazy is not None
     assert held._lazy._table is None
+
+
+def test_a_long_range_is_prepared_by_processes_and_goes_on_where_it_was_stopped(
+    tmp_path: Path, expected: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(witnesses, "_POOLED", SIZE)
+    monkeypatch.setattr(pools, "_SMALL", 8)
+    monkeypatch.setattr(pools, "_GROUP", 4)
+    started = []
+    monkeypatch.setattr(
+        pools, "ProcessPoolExecutor", lambda *_, **__: started.append(1) or ThreadPoolExecutor(2)
+    )
+    one, seen = cache(tmp_path / "one"), []
+
+    def progress(made: int, whole: int) -> None:
+        seen.append((made, whole))
+
+    one.get(FIRST, [5])
+    with pytest.raises(Cancelled):
+        one.prepare(FIRST, progress, lambda: len(seen) >= 3)
+    assert started
+    stopped = len(one._kept(range(1, SIZE + 1)))
+    assert 1 < stopped < SIZE
+    assert seen[-1] == (stopped, SIZE)
+    one.prepare(FIRST, progress)
+    assert seen[-1] == (SIZE, SIZE)
+    kept = one._kept(range(1, SIZE + 1))
+    assert [kept[number] for number in range(1, SIZE + 1)] == expected
+    seen.clear()
+    one.prepare(FIRST, progress)
+    assert seen == [(SIZE, SIZE)]
