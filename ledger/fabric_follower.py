@@ -1,7 +1,8 @@
-"""How high a peer's chain is, told by one stream: who waits for a block is woken by it, nothing polls."""
+"""What a peer commits, told by one stream: it wakes who waits for a block or a transaction; nothing polls."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from typing import Any, Final
@@ -10,6 +11,7 @@ from ledger.fabric.errors import GatewayClosed, GatewayError
 from ledger.fabric.events import Backoff
 from ledger.fabric.gateway import Network
 from ledger.fabric.loops import LoopThread
+from ledger.fabric.transactions import Status
 
 __all__ = ["Follower"]
 
@@ -29,6 +31,8 @@ class Follower:
         self._changed = threading.Condition()
         self._height = 0
         self._stream: _Stream | None = None
+        self._expected: dict[str, asyncio.Future[Status]] = {}
+        """By transaction id; the loop thread's own."""
 
     def wait(self, height: int, timeout: float) -> bool:
         """Whether the chain is, or within ``timeout`` seconds becomes, higher than ``height``.
@@ -38,10 +42,7 @@ class Follower:
         """
         deadline = time.monotonic() + timeout
         with self._changed:
-            if self._stream is None or (self._stream.failure is not None and not self._stream.closed):
-                self._stream = _Stream()
-                self._stream.task = self._loop.start(self._follow(self._stream))
-            stream = self._stream
+            stream = self._running()
             while self._height <= height:
                 if stream.failure is not None:
                     raise stream.failure
@@ -50,6 +51,17 @@ class Follower:
                     return False
                 self._changed.wait(left)
             return True
+
+    def expect(self, transaction_id: str) -> asyncio.Future[Status] | None:
+        """As ``ledger.fabric.Outcomes.expect``; called on the loop thread."""
+        with self._changed:
+            stream = self._running()
+        if not stream.flows:
+            return None
+        expected = asyncio.get_running_loop().create_future()
+        expected.add_done_callback(lambda _: self._expected.pop(transaction_id, None))
+        self._expected[transaction_id] = expected
+        return expected
 
     @property
     def has_seen(self) -> bool:
@@ -73,16 +85,36 @@ class Follower:
                 stream.task.cancel()
             self._changed.notify_all()
 
+    def _running(self) -> _Stream:
+        """The stream, opened anew where it has ended for good; the lock is held."""
+        if self._stream is None or (self._stream.failure is not None and not self._stream.closed):
+            self._stream = _Stream()
+            self._stream.task = self._loop.start(self._follow(self._stream))
+        return self._stream
+
     async def _follow(self, stream: _Stream) -> None:
         try:
             request = self._network.get_filtered_block_events(start_block="newest", reconnect=_RECONNECT)
             async with request as blocks:
                 async for block in blocks:
+                    stream.flows = True
                     self.seen(int(block.number) + 1)
+                    self._tell(block)
         except GatewayError as error:
             with self._changed:
                 stream.failure = stream.failure or error
                 self._changed.notify_all()
+        finally:
+            stream.flows = False
+            for expected in list(self._expected.values()):
+                expected.cancel()
+
+    def _tell(self, block: Any) -> None:
+        for each in block.filtered_transactions:
+            expected = self._expected.get(each.txid)
+            if expected is not None and not expected.done():
+                status = Status(each.txid, int(block.number), int(each.tx_validation_code))
+                expected.set_result(status)
 
 
 class _Stream:
@@ -92,3 +124,5 @@ class _Stream:
         self.task: Any = None
         self.failure: GatewayError | None = None
         self.closed = False
+        self.flows = False
+        """Whether a block has come: from then on none is missed, reconnections included."""

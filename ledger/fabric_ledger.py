@@ -135,6 +135,7 @@ class FabricLedger:
                 timeout=timeout,
                 attempts=self._attempts,
                 endorsing_organizations=self._endorsers,
+                outcomes=opened.follower,
             ),
         )
         return Receipt(done.transaction_id, done.block_number, done.result)

@@ -53,7 +53,7 @@ from .events import (
 )
 from .gateway import Contract, Gateway, Network, connect
 from .identities import Hash, Identity, Sign, no_hash, private_key_sign, sha256, sha384
-from .submission import Committed, order, submit_until_committed
+from .submission import Committed, Outcomes, order, submit_until_committed
 from .transactions import Commit, Proposal, Status, SubmittedTransaction, Transaction
 
 __all__ = [
@@ -89,6 +89,7 @@ __all__ = [
     "MalformedMessage",
     "Network",
     "OutcomeUnknown",
+    "Outcomes",
     "Proposal",
     "Sign",
     "Status",

@@ -9,10 +9,11 @@ failed.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import grpc
 
@@ -28,11 +29,12 @@ from .errors import (
 from .events import Backoff
 from .gateway import Contract
 from .messages import Argument
-from .transactions import Status, Transaction
+from .transactions import Commit, Status, Transaction
 
-__all__ = ["Committed", "order", "submit_until_committed"]
+__all__ = ["Committed", "Outcomes", "order", "submit_until_committed"]
 
-_CONFLICTS: Final = Backoff(first=0.01, longest=0.4)
+_WIDEST: Final = 6
+"""Contenders for one key spread their next attempts over up to so many times what an attempt takes."""
 _BEHIND: Final = Backoff(first=0.05, longest=1.0)
 _MISMATCHES: Final = 5
 """How often peers may differ: one that is a block behind catches up, a wavering contract does not."""
@@ -44,6 +46,8 @@ _RESEND_SECONDS: Final = 8.0
 """After this long without a commit a transaction is handed over again: who took it may have died."""
 _DOUBTFUL_SECONDS: Final = 0.5
 """The same where it is not known whether the orderers took it at all."""
+_OVERDUE_SECONDS: Final = 2.0
+"""After this long without news from ``Outcomes`` the peer is asked for the commit status."""
 _PASSING: Final = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.CANCELLED,
@@ -63,6 +67,16 @@ class Committed:
     result: bytes
 
 
+class Outcomes(Protocol):
+    """Learns what becomes of transactions from the channel's blocks, instead of a call for each."""
+
+    def expect(self, transaction_id: str) -> asyncio.Future[Status] | None:
+        """What will become of a transaction that is not handed over yet; whoever asked cancels it in the end.
+
+        None where blocks are not seen at present. It is cancelled when they are not seen any more.
+        """
+
+
 async def submit_until_committed(
     contract: Contract,
     transaction_name: str,
@@ -72,6 +86,7 @@ async def submit_until_committed(
     attempts: int = 16,
     transient: Mapping[str, bytes] | None = None,
     endorsing_organizations: Sequence[str] = (),
+    outcomes: Outcomes | None = None,
 ) -> Committed:
     """Submit, wait, and after a read conflict try again with a new transaction.
 
@@ -83,6 +98,7 @@ async def submit_until_committed(
         attempts: how many transactions at most.
         transient: as ``Contract.new_proposal``.
         endorsing_organizations: as ``Contract.new_proposal``.
+        outcomes: learns of commits in another way than by a call for each.
 
     Raises:
         EndorseError: nothing was recorded; with a mismatch, after the last of several attempts.
@@ -109,27 +125,42 @@ async def submit_until_committed(
             await asyncio.sleep(pause)
             continue
         attempt += 1
-        status = await order(transaction, deadline)
+        begun = time.monotonic()
+        status = await order(transaction, deadline, outcomes)
         if status.successful:
             return Committed(status.transaction_id, status.block_number, transaction.get_result())
         failure = CommitError(status.code, status.transaction_id, status.block_number)
-        pause = _CONFLICTS.pause(attempt)
+        # Of those who meet in a block one wins: who comes back within a block's time meets the same ones.
+        took = time.monotonic() - begun
+        pause = random.uniform(0, took * min(attempt, _WIDEST))  # noqa: S311 - no secret, only turns
         if not failure.is_conflict or attempt >= attempts or time.monotonic() + pause >= deadline:
             raise failure
         await asyncio.sleep(pause)
 
 
-async def order(transaction: Transaction, deadline: float) -> Status:
+async def order(transaction: Transaction, deadline: float, outcomes: Outcomes | None = None) -> Status:
     """Hand a transaction to the orderers and wait until it stands in a block, valid or not.
 
     Args:
         transaction: endorsed.
         deadline: by ``time.monotonic``.
+        outcomes: as ``submit_until_committed``.
 
     Raises:
         SubmitError: the orderers did not take it; nothing was recorded.
         OutcomeUnknown.
     """
+    expected = outcomes.expect(transaction.transaction_id) if outcomes is not None else None
+    try:
+        return await _order(transaction, deadline, expected)
+    finally:
+        if expected is not None:
+            expected.cancel()
+
+
+async def _order(
+    transaction: Transaction, deadline: float, expected: asyncio.Future[Status] | None
+) -> Status:
     is_taken = await _hand_over(transaction, deadline)
     commit = transaction.submitted()
     patience = _RESEND_SECONDS if is_taken else _DOUBTFUL_SECONDS
@@ -139,7 +170,7 @@ async def order(transaction: Transaction, deadline: float) -> Status:
         if left <= 0:
             raise _unknown(transaction, "its commit status could not be had in time")
         try:
-            return await commit.get_status(CallOptions(timeout=min(left, patience)))
+            return await _status(commit, expected, min(left, patience))
         except CommitStatusError as error:
             if error.code in _PASSING:
                 failures += 1
@@ -155,6 +186,15 @@ async def order(transaction: Transaction, deadline: float) -> Status:
             continue  # the first handing over may have worked: only the commit status says
         except GatewayClosed as error:
             raise _unknown(transaction, "the gateway was closed meanwhile") from error
+
+
+async def _status(commit: Commit, expected: asyncio.Future[Status] | None, timeout: float) -> Status:
+    if expected is not None:
+        await asyncio.wait((expected,), timeout=min(timeout, _OVERDUE_SECONDS))
+        if expected.done() and not expected.cancelled():
+            return expected.result()
+        timeout = max(0.001, timeout - _OVERDUE_SECONDS)
+    return await commit.get_status(CallOptions(timeout=timeout))
 
 
 async def _hand_over(transaction: Transaction, deadline: float) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
 
 import grpc
 import pytest
+from fabric_protos.peer import transaction_pb2
 from fake_gateway import FakeGateway, Fault, new_member
 
-from ledger.fabric import GatewayClosed, GatewayError, sync
+from ledger.fabric import GatewayClosed, GatewayError, Status, sync
 from ledger.fabric.loops import loop_thread
 from ledger.fabric_follower import Follower
 
@@ -108,3 +110,38 @@ def test_closing_wakes_everybody(gateway: sync.Gateway) -> None:
         assert not thread.is_alive()
     assert caught
     assert all(isinstance(error, GatewayClosed) for error in caught)
+
+
+def test_it_tells_what_became_of_transactions(fake: FakeGateway, gateway: sync.Gateway) -> None:
+    loop = loop_thread()
+    follower = follow(gateway)
+    contract = gateway.inner.get_network("chain").get_contract("basic")
+
+    async def submit() -> tuple[Status | None, str]:
+        transaction = await contract.new_proposal("write", ["a"]).endorse()
+        expected = follower.expect(transaction.transaction_id)
+        await transaction.submit()
+        status = None if expected is None else await asyncio.wait_for(expected, 10)
+        return status, transaction.transaction_id
+
+    # Nothing has been seen yet: what was committed before the first block that comes would be missed.
+    assert loop.run(submit())[0] is None
+    assert follower.wait(1, 10)
+    fake.codes.append(transaction_pb2.TxValidationCode.MVCC_READ_CONFLICT)
+    for code in (transaction_pb2.TxValidationCode.MVCC_READ_CONFLICT, transaction_pb2.TxValidationCode.VALID):
+        status, identifier = loop.run(submit())
+        assert status == Status(identifier, fake.find(identifier)[0], code)
+    assert not follower._expected
+    assert "CommitStatus" not in fake.calls
+
+    async def leave() -> asyncio.Future[Status] | None:
+        return follower.expect("never")
+
+    left = loop.run(leave())
+    assert left is not None
+    follower.close()
+
+    async def cancelled() -> bool:
+        return (await asyncio.wait((left,), timeout=5)) and left.cancelled()
+
+    assert loop.run(cancelled())

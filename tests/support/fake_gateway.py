@@ -325,11 +325,12 @@ class _Deliver(events_pb2_grpc.DeliverServicer):  # type: ignore[misc]
             if isinstance(block, events_pb2.DeliverResponse):
                 yield block
             else:
-                yield _response(
-                    filtered_block=events_pb2.FilteredBlock(
-                        channel_id=self.fake.channel, number=block.header.number
+                filtered = events_pb2.FilteredBlock(channel_id=self.fake.channel, number=block.header.number)
+                if block.data.data[0]:
+                    filtered.filtered_transactions.add(
+                        txid=transaction_id(block), tx_validation_code=block.metadata.metadata[2][0]
                     )
-                )
+                yield _response(filtered_block=filtered)
 
     def DeliverWithPrivateData(self, requests: Any, context: Any) -> Iterator[Any]:  # noqa: N802
         for block in self._blocks("DeliverWithPrivateData", requests, context):

@@ -21,6 +21,7 @@ from ledger.fabric import (
     Identity,
     OutcomeUnknown,
     Sign,
+    Status,
     SubmitError,
     connect,
     submit_until_committed,
@@ -115,6 +116,49 @@ def test_a_peer_that_dies_meanwhile_is_waited_for(
     fake.faults["CommitStatus"].append(die)
     done = submit(endpoint, member, timeout=20)
     assert fake.find(done.transaction_id) == (1, CODE.VALID)
+
+
+class Told:
+    """Outcomes as a test tells them."""
+
+    def __init__(self, what: Any) -> None:
+        self.what = what
+        self.asked: list[asyncio.Future[Status]] = []
+
+    def expect(self, transaction_id: str) -> asyncio.Future[Status] | None:
+        if self.what == "blind":
+            return None
+        future: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
+        self.asked.append(future)
+        if self.what == "lost":
+            asyncio.get_running_loop().call_later(0.05, future.cancel)
+        elif self.what is not None:
+            status = Status(transaction_id, 7, self.what)
+            asyncio.get_running_loop().call_later(0.05, future.set_result, status)
+        return future
+
+
+def test_outcomes_told_by_blocks_are_not_asked_for(
+    fake: FakeGateway, endpoint: Endpoint, member: Member
+) -> None:
+    told = Told(CODE.VALID)
+    assert submit(endpoint, member, outcomes=told).block_number == 7
+    assert fake.calls == ["Endorse", "Submit"]
+    told = Told(CODE.MVCC_READ_CONFLICT)
+    with pytest.raises(CommitError):
+        submit(endpoint, member, outcomes=told, attempts=2)
+    assert len(told.asked) == 2
+
+
+@pytest.mark.parametrize("what", ["blind", "lost", None])
+def test_outcomes_that_are_not_told_are_asked_for(
+    fake: FakeGateway, endpoint: Endpoint, member: Member, what: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.fabric.submission._OVERDUE_SECONDS", 0.2)
+    told = Told(what)
+    assert submit(endpoint, member, outcomes=told).block_number == 1
+    assert fake.calls == ["Endorse", "Submit", "CommitStatus"]
+    assert all(future.cancelled() for future in told.asked)
 
 
 def test_outcome_that_cannot_be_learnt(fake: FakeGateway, endpoint: Endpoint, member: Member) -> None:
