@@ -33,19 +33,14 @@ from network.network import Network
 from network.topology import Node, Topology
 from network.updates import read_configuration, update_channel
 
-__all__ = ["keeps_tls_key", "next_folder", "settle_orderers", "waiting"]
+__all__ = ["keeps_tls_key", "settle_orderers", "waiting"]
 
 PARTS = ("tls", "identity")
 
 
-def next_folder(layout: Layout, node: Node) -> Path:
-    """Where an orderer's new ``tls`` and ``identity`` wait until its channel knows them."""
-    return layout.node(node.name) / "next"
-
-
 def waiting(layout: Layout, node: Node) -> bool:
     """Whether an orderer has got new keys that it does not use yet."""
-    return any((next_folder(layout, node) / part / "cert.pem").is_file() for part in PARTS)
+    return any((layout.next_folder(node.name) / part / "cert.pem").is_file() for part in PARTS)
 
 
 def keeps_tls_key(topology: Topology, node: Node) -> bool:
@@ -120,7 +115,7 @@ class _Certificates:
 
 def _certificates(layout: Layout, node: Node) -> _Certificates:
     def newest(part: str) -> Path:
-        folder = next_folder(layout, node) / part
+        folder = layout.next_folder(node.name) / part
         return folder if (folder / "cert.pem").is_file() else layout.node(node.name) / part
 
     try:
@@ -152,7 +147,7 @@ def _key_of(certificate: bytes) -> bytes:
 
 def _take_over(layout: Layout, node: Node) -> None:
     """What waited is used from the next start on; until all of it is in its place it still waits."""
-    folder, home = next_folder(layout, node), layout.node(node.name)
+    folder, home = layout.next_folder(node.name), layout.node(node.name)
     if (folder / "tls" / "cert.pem").is_file():
         TlsIdentity.load(folder / "tls").save(home / "tls")
     if (folder / "identity" / "cert.pem").is_file():

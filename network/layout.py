@@ -85,6 +85,10 @@ class Layout:
         """The folder of one process."""
         return self.root / "nodes" / name
 
+    def next_folder(self, name: str) -> Path:
+        """Where an orderer's new ``tls`` and ``identity`` wait until its channel knows them."""
+        return self.node(name) / "next"
+
     def channel(self, chain: str) -> Path:
         """What a channel was made from."""
         return self.root / "channels" / chain

@@ -103,16 +103,22 @@ def check_organisation(layout: Layout, msp_id: str, needed: Iterable[Role]) -> N
 
 
 def check_node(layout: Layout, node: Node) -> None:
-    """What a process of such an organisation needs.
+    """What a process of such an organisation needs, and what it shall take over next.
 
     Raises:
         IdentityProblem: naming everything that is missing or does not fit.
     """
     folder = layout.node(node.name)
-    problems = list(_endpoint(tls_roots_of(layout, node.msp_id), folder / "tls", node))
+    waits = layout.next_folder(node.name)
+    problems: list[str] = []
+    for place in (folder / "tls", waits / "tls"):
+        if place.parent == folder or place.exists():
+            problems += _endpoint(tls_roots_of(layout, node.msp_id), place, node)
     if node.kind != "chaincode":
         msp = read_msp(layout.msp(node.msp_id), node.msp_id)
-        problems += _member(msp, folder / "identity", Role(node.kind))
+        for place in (folder / "identity", waits / "identity"):
+            if place.parent == folder or place.exists():
+                problems += _member(msp, place, Role(node.kind))
     _raise(problems)
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from identity import DevelopmentAuthority, IdentityError, Role, Signer, TlsIdentity
 from identity.certificates import common_name_of, read_pem
 from network.bringup import prepare
-from network.consenters import keeps_tls_key, next_folder, settle_orderers, waiting
+from network.consenters import keeps_tls_key, settle_orderers, waiting
 from network.control import Keeper
 from network.errors import IdentityProblem
 from network.identities import SKEW, tls_names
@@ -215,7 +215,7 @@ def _certify(
 ) -> None:
     folder = target = layout.root / status.name
     if new_keys and node is not None and node.kind == "orderer":
-        target = next_folder(layout, node) / folder.name
+        target = layout.next_folder(node.name) / folder.name
     try:
         if folder.name == "tls" or folder.name.startswith("client-tls"):
             authority = DevelopmentAuthority.load(layout.tls_authority(status.msp_id))

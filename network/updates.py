@@ -125,38 +125,30 @@ def submit_envelope(network: Network, chain: str, envelope: common_pb2.Envelope)
     """Hand any signed envelope to a chain's orderers.
 
     One of Raft's passes it on to the leader. Of SmartBFT's all are given it, as Fabric's own Gateway does:
-    one that is behind keeps it to itself, so that more than the faulty ones must take it.
+    one that is behind keeps it to itself.
 
     Raises:
         CommandFailed: they refuse it.
-        NotReady: not enough of them answer.
+        NotReady: none of them answers.
     """
-    spec = network.chain(chain)
     endpoints = network.orderers(chain)
-    wanted = 1 if spec.ordering == "raft" else (len(endpoints) - 1) // 3 + 1
-    everybody = spec.ordering == "smartbft"
-    left = list(endpoints)
+    everybody = network.chain(chain).ordering == "smartbft"
     end = time.monotonic() + _PATIENCE_S
-    taken = 0
     while True:
         faults: list[NetworkError] = []
-        for endpoint in list(left):
+        for endpoint in endpoints:
             try:
                 _with(network, chain, endpoint, lambda orderer: orderer.broadcast(envelope))
             except (CommandFailed, NotReady) as error:
                 faults.append(error)
             else:
-                left.remove(endpoint)
-                taken += 1
                 if not everybody:
                     return
-        if taken >= wanted:
-            return
-        final = [error for error in faults if isinstance(error, CommandFailed)]
-        if len(final) > len(endpoints) - wanted:
-            raise final[0]
-        if time.monotonic() > end:
-            raise faults[0]
+        if len(faults) < len(endpoints) and everybody:
+            return  # who refused it may have seen it in a block already
+        refusals = [error for error in faults if isinstance(error, CommandFailed)]
+        if len(refusals) == len(faults) or (refusals and not everybody) or time.monotonic() > end:
+            raise (refusals or faults)[0]
         time.sleep(_PAUSE_S)
 
 

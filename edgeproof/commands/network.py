@@ -10,6 +10,7 @@ import typer
 
 from edgeproof.commands.network_care import app as care
 from edgeproof.commands.network_common import (
+    EXIT_CODES,
     ROOT,
     HostOption,
     ModulusOption,
@@ -26,23 +27,27 @@ from edgeproof.commands.network_common import (
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Bring real Hyperledger Fabric networks up and down, look at them, keep and restore them.",
+    help="Bring real Hyperledger Fabric networks up and down, look at them, change them while they run, keep "
+    "and restore them. docs/network.md is the operator's guide.",
+    epilog=EXIT_CODES,
 )
 
 _MISSING = 3
 """Something is not there, as everywhere in this command line."""
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def up(
     root: RootOption = ROOT,
     topology: TopologyOption = "",
     host: HostOption = "",
     modulus: ModulusOption = None,
 ) -> None:
-    """Start what is missing, and return when a real transaction of two organisations is on every chain.
+    """Make and start what is missing; return when a real transaction of two organisations is on every chain.
 
-    Everything that is there already is kept: `up` again changes nothing, `up` after `down` goes on.
+    What is there is kept: `up` again changes nothing, `up` after `down` goes on, `up` after an `up` or a
+    `renew` that was interrupted finishes it. A process whose configuration or certificates have changed since
+    it started is restarted, one after the other.
     """
     from edgeproof.ready import probe
     from edgeproof.settings import Settings
@@ -59,13 +64,13 @@ def up(
     progress("Up. `edgeproof network status` shows this again, `edgeproof network down` ends it")
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def down(
     root: RootOption = ROOT,
     host: HostOption = "",
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until SIGKILL.")] = 10.0,
 ) -> None:
-    """End every process over this folder (gateways and a running demo too); all state is kept."""
+    """End every process over this folder (`edgeproof run` and a running demo too); all state is kept."""
     from network import down as bring_down
 
     progress = progress_lines()
@@ -73,13 +78,15 @@ def down(
     progress(f"{ended} processes ended" if ended else "Nothing was running")
 
 
-@app.command()
+@app.command(
+    epilog="Exit codes: 0 every process runs; 3 one does not; 1 it cannot be told, and why; 2 wrong usage."
+)
 def status(
     root: RootOption = ROOT,
     host: HostOption = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show every process: chain, kind, address, pid, memory, uptime. Exit 3 unless all of them run."""
+    """Show every process: chain, kind, address, state, pid, memory, uptime. Changes nothing."""
     found = look(root, host)
     if as_json:
         typer.echo(json.dumps([vars(process) for process in found], indent=2))
@@ -88,7 +95,7 @@ def status(
     raise typer.Exit(0 if all(process.healthy for process in found) else _MISSING)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def logs(
     names: Annotated[list[str] | None, typer.Argument(help="Processes, or parts of their names.")] = None,
     root: RootOption = ROOT,
@@ -97,7 +104,7 @@ def logs(
     ] = 10,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
-    """Show the ends of the processes' logs."""
+    """Show the ends of the processes' logs, the keeper's too."""
     from network.errors import NetworkError
     from network.logs import follow_logs, log_files, tail
 
@@ -116,19 +123,19 @@ def logs(
             return
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def restart(
     names: Annotated[list[str], typer.Argument(help="Names as `status` shows them.")],
     root: RootOption = ROOT,
 ) -> None:
-    """End processes in order and start them again."""
+    """End processes, all that are named at once, and start them again."""
     from network.control import Keeper
 
     for host, wanted in _by_host(root, names).items():
         Keeper(root, host).restart(wanted)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def stop(
     names: Annotated[list[str], typer.Argument(help="Names as `status` shows them.")],
     root: RootOption = ROOT,
@@ -140,7 +147,7 @@ def stop(
         Keeper(root, host).stop(wanted)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def start(
     names: Annotated[list[str], typer.Argument(help="Names as `status` shows them.")],
     root: RootOption = ROOT,
@@ -152,14 +159,14 @@ def start(
         Keeper(root, host).start(wanted)
 
 
-@app.command()
+@app.command(epilog="Exit codes: 0 nothing stands in the way; 1 something does; 2 wrong usage.")
 def doctor(
     root: RootOption = ROOT,
     topology: TopologyOption = "",
     host: HostOption = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what is missing or taken, which versions were found, and what to do. Exit 1 on a problem."""
+    """Say what is missing, taken or expiring, which versions were found, and what to do. Changes nothing."""
     from edgeproof.settings import Settings
     from network.doctor import doctor as examine
 
@@ -177,7 +184,7 @@ def doctor(
     raise typer.Exit(1 if problems else 0)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def clean(
     root: RootOption = ROOT,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

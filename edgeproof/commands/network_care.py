@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeproof.commands.network_common import (
+    EXIT_CODES,
     ROOT,
     HostOption,
     ModulusOption,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def add_edge(
     name: Annotated[str, typer.Argument(help="Chain id of the new edge.")],
     root: RootOption = ROOT,
@@ -45,9 +46,12 @@ def add_edge(
     progress(f"{name} is there; restart `edgeproof run` for its gateway and signers")
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def upgrade(root: RootOption = ROOT, host: HostOption = "") -> None:
-    """Replace the running contracts by those installed here now; the chains and their state go on."""
+    """Replace the running contracts by those installed here now; the chains and their state go on.
+
+    One that was interrupted is finished by this or by `up`.
+    """
     from edgeproof.ready import probe
     from edgeproof.settings import Settings
     from network import upgrade as replace
@@ -57,10 +61,10 @@ def upgrade(root: RootOption = ROOT, host: HostOption = "") -> None:
     print_table(look(root, host))
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def batch(
     chain: Annotated[str, typer.Argument(help="Chain id.")],
-    timeout: Annotated[str, typer.Option(help="How long orderers wait for more, for instance 200ms.")],
+    timeout: Annotated[str, typer.Option(help="How long orderers wait for more: 200ms, 2s, 1m.")],
     messages: Annotated[int, typer.Option(min=1, help="How many transactions fill a block.")],
     root: RootOption = ROOT,
 ) -> None:
@@ -74,12 +78,18 @@ def batch(
     typer.echo(f"{chain}: a block after {timeout} or {messages} transactions, from block {number} on")
 
 
-@app.command()
+@app.command(
+    epilog="Exit codes: 0 none has expired; 1 one has, or the list cannot be made, and why; 2 wrong usage."
+)
 def identities(
     root: RootOption = ROOT,
     days: Annotated[int, typer.Option(min=0, help="Only those that expire within so many days; 0: all.")] = 0,
 ) -> None:
-    """List certificates, the first to expire first, with the days left. Exit 1 if one has expired."""
+    """List the certificates whose keys are here, the first to expire first, with the days left.
+
+    The third column says whose they are to renew: `ours` (by `renew`), `own` (the organisation brings them),
+    `authority` (not renewed: a new one is published to the chains).
+    """
     from network.renewal import identities as known
 
     found = [status for status in known(root) if not days or status.days_left() < days]
@@ -90,17 +100,23 @@ def identities(
     raise typer.Exit(1 if any(status.days_left() < 0 for status in found) else 0)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def renew(
     names: Annotated[
         list[str] | None, typer.Argument(help="As `identities` lists them; none: what expires soon.")
     ] = None,
     root: RootOption = ROOT,
     host: HostOption = "",
-    new_keys: Annotated[bool, typer.Option("--new-keys", help="New keys too; not for orderers.")] = False,
+    new_keys: Annotated[
+        bool, typer.Option("--new-keys", help="New keys too. Their chain must run for orderers.")
+    ] = False,
     within: Annotated[int, typer.Option(min=0, help="Without names: what expires within so many days.")] = 30,
 ) -> None:
-    """Certify identities again, and restart the processes that use them, one after the other."""
+    """Certify identities again, and restart the network's processes that use them, one after the other.
+
+    Orderers' new certificates are named in their running channels too. Anchor signers keep their keys, which
+    the chains' rosters name, and so does the TLS of a Raft chain's only orderer.
+    """
     from network.renewal import holders
     from network.renewal import renew as certify
 
@@ -115,12 +131,15 @@ def renew(
     _tell_holders(holders(root, done))
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def revoke(
     names: Annotated[list[str], typer.Argument(help="As `identities` lists them.")],
     root: RootOption = ROOT,
 ) -> None:
-    """Make lost certificates worthless: new keys take their places, and the running chains are told."""
+    """Make lost certificates worthless: new keys take their places, and the running chains are told.
+
+    What was signed with them before stays valid. Not for TLS certificates: `renew --new-keys` those.
+    """
     from network.membership import revoke as withdraw
     from network.renewal import holders
 
@@ -130,11 +149,15 @@ def revoke(
     _tell_holders(holders(root, done))
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def publish_msp(
     organisation: Annotated[str, typer.Argument(help="MSP id.")], root: RootOption = ROOT
 ) -> None:
-    """Tell the running chains an organisation's authorities and revocation lists, as in its msp folder."""
+    """Tell the running chains an organisation's authorities and revocation lists, as in its msp folder.
+
+    Put another authority's certificate into identities/ORGANISATION/msp/cacerts (for TLS: tlscacerts), or a
+    revocation list into crls, first.
+    """
     from network.membership import publish_msp as publish
 
     changed = publish(root, organisation, progress=progress_lines())
@@ -148,7 +171,7 @@ def _tell_holders(found: list[Record]) -> None:
         typer.echo(f"Restart what still uses the former certificates: {running}")
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def snapshot(
     file: Annotated[Path, typer.Argument(help="The archive to write; it holds every private key.")],
     root: RootOption = ROOT,
@@ -163,7 +186,7 @@ def snapshot(
     )
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def restore(
     file: Annotated[
         Path, typer.Argument(exists=True, dir_okay=False, help="What `snapshot` or `export` wrote.")
@@ -182,7 +205,7 @@ def restore(
     )
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def prepare(
     topology: Annotated[str, typer.Option(help="A topology file with several hosts.")],
     root: RootOption = ROOT,
@@ -198,7 +221,7 @@ def prepare(
     typer.echo(f"{root}: {len(chosen.msp_ids)} organisations on {', '.join(chosen.hosts)}")
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def export(
     file: Annotated[Path, typer.Argument(help="The archive to write; it holds the host's private keys.")],
     host: Annotated[str, typer.Option(help="The host that it is for.")],
@@ -218,7 +241,7 @@ app.add_typer(render_app, name="render")
 OutOption = Annotated[Path, typer.Option(help="Folder to write to.")]
 
 
-@render_app.command()
+@render_app.command(epilog=EXIT_CODES)
 def systemd(
     out: OutOption,
     root: RootOption = ROOT,
@@ -240,7 +263,7 @@ def systemd(
     )
 
 
-@render_app.command()
+@render_app.command(epilog=EXIT_CODES)
 def compose(out: OutOption, root: RootOption = ROOT, host: HostOption = "") -> None:
     """Write a Compose file: one container a process, on the host's network."""
     from edgeproof.settings import Settings

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from network.topology import Topology
 
 __all__ = [
+    "EXIT_CODES",
     "ROOT",
     "HostOption",
     "ModulusOption",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 ROOT: Final = Path("build/network")
+EXIT_CODES: Final = "Exit codes: 0 done; 1 failed, and one line says why and what to do; 2 wrong usage."
 RootOption = Annotated[Path, typer.Option(help="Folder of the network; it is a deployment's folder too.")]
 TopologyOption = Annotated[
     str,

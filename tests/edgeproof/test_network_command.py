@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 from prepared_network import prepared
 
 from edgeproof import cli
+from edgeproof.commands.network import app
 from network import Network
 from network.records import register
 
@@ -83,6 +85,21 @@ def test_renew_says_who_still_uses_the_former_certificates(tmp_path: Path) -> No
         # A process of the network is restarted by the command itself.
         assert "Restart" not in network("renew", node, *root).stdout
     assert "Restart" not in network("renew", member, *root).stdout
+
+
+def test_every_command_says_how_it_ends_and_is_in_the_guide() -> None:
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    guide = (Path(__file__).parents[2] / "docs" / "network.md").read_text()
+    assert len(group.commands) > 20
+    for name, found in group.commands.items():
+        parts = found.commands if isinstance(found, typer.core.TyperGroup) else {name: found}
+        for part, command in parts.items():
+            words = name if part == name else f"{name} {part}"
+            assert f"`{words}" in guide or f", `{words}" in guide, words
+            assert command.help, words
+            assert command.epilog is not None, words
+            assert command.epilog.startswith("Exit codes: 0 "), words
 
 
 def test_doctor_says_what_is_missing_and_ends_with_1(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from ledger.errors import IdentityRefused, LedgerError
 from ledger.fabric_ledger import FabricLedger
 from ledger.port import call, evaluate_typed
 from network import Network, Topology, down, named_topology, renew, up
-from network.consenters import next_folder, settle_orderers
+from network.consenters import settle_orderers
 from network.errors import IdentityProblem, NetworkError
 from network.membership import publish_msp, revoke
 from network.renewal import identities
@@ -129,18 +129,18 @@ def test_a_renewal_that_was_ended_half_way_is_finished_by_up(network: Network) -
     folder = network.layout.node(node.name) / "tls"
     authority = DevelopmentAuthority.load(network.layout.tls_authority(node.msp_id))
     waits = authority.issue_tls(node.name, [node.address, node.name], now=datetime.now(UTC))
-    waits.save(next_folder(network.layout, node) / "tls")
+    waits.save(network.layout.next_folder(node.name) / "tls")
 
     def end(*_: object) -> None:
         raise Ended
 
     with pytest.raises(Ended):
         settle_orderers(network, EDGE, end, lambda line: None)
-    waits.save(next_folder(network.layout, node) / "tls")
+    waits.save(network.layout.next_folder(node.name) / "tls")
     up(network.root, None, probe, fabric_bin=fabric_bin())
     assert (folder / "cert.pem").read_bytes() == waits.certificate_pem
     assert waits.certificate_pem in named(network, EDGE)
-    assert not next_folder(network.layout, node).exists()
+    assert not network.layout.next_folder(node.name).exists()
 
 
 def reader(network: Network, signer: Signer) -> FabricLedger:

@@ -109,6 +109,15 @@ def _no_tls_root(site: Site) -> None:
     shutil.rmtree(site.layout.msp(MSP) / "tlscacerts")
 
 
+def _expired_next(site: Site) -> None:
+    (orderer,) = site.topology.select(kind="orderer", chain="main")
+    shutil.move(site.layout.authority(orderer.msp_id), site.layout.root.parent / "orderers-ca")
+    authority = DevelopmentAuthority.load(site.layout.tls_authority(orderer.msp_id))
+    names = [orderer.name, orderer.address]
+    old = authority.issue_tls("x", names, now=authority.valid_from, lifetime=timedelta(seconds=1))
+    old.save(site.layout.next_folder(orderer.name) / "tls")
+
+
 FAULTS: dict[str, tuple[Callable[[Site], None], str]] = {
     "no administrator": (_missing_admin, r"admin.*cannot read"),
     "a key others can read": (_open_key, r"admin.*make it 0600"),
@@ -118,6 +127,7 @@ FAULTS: dict[str, tuple[Callable[[Site], None], str]] = {
     "no address": (_no_address, r"alternative names lack 127\.0\.0\.1"),
     "another TLS authority": (_other_tls, "none of the authorities in the organisation's msp/tlscacerts"),
     "expired for TLS": (_expired_tls, "client-tls.*not in force"),
+    "expired, and next": (_expired_next, "next/tls.*not in force"),
     "NodeOUs off": (_no_node_units, "NodeOUs must be enabled"),
     "no root": (_no_root, "cacerts"),
     "no TLS root": (_no_tls_root, "tlscacerts"),
