@@ -73,11 +73,18 @@ def demo(
 
 def _edges_of(network: Path, asked: int | None) -> int:
     """How many edges a network has; its topology decides."""
-    from edgeproof.deployment import Deployment
+    from edgeproof.deployment import Backend, Deployment
 
-    count = len(Deployment(network).plan.edges)
-    if asked not in (None, count):
+    if not Deployment.exists(network):
+        raise typer.BadParameter(f"{network} holds no network; `make up` starts one", param_hint="--network")
+    plan = Deployment(network).plan
+    if plan.ledger is not Backend.FABRIC:
         raise typer.BadParameter(
-            f"the topology of {network} sets it: {count}, not {asked}", param_hint="--edges (EDGES=)"
+            f"{network} holds a deployment on the embedded ledger, no network", param_hint="--network"
         )
-    return count
+    if asked not in (None, len(plan.edges)):
+        raise typer.BadParameter(
+            f"the topology of {network} sets it: {len(plan.edges)}, not {asked}",
+            param_hint="--edges (EDGES=)",
+        )
+    return len(plan.edges)

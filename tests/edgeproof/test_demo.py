@@ -8,13 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import typer
 
+from edgeproof.commands.demo import _edges_of
 from edgeproof.demo.data import load_digits_split, readings_of
 from edgeproof.demo.state import DemoParameters, DemoState, alone_in
+from edgeproof.deployment import Backend, Deployment, Plan
 from edgeproof.errors import DemoError
 
 PARAMETERS = DemoParameters(edges=2, devices=4, rounds=2, ledger="embedded")
@@ -179,7 +183,13 @@ def test_the_split_is_the_same_every_time_and_holds_a_fifth_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--ledger", "fabric"], ["--edges", "3", "--devices", "2"], ["--rounds", "0"]]
+    "arguments",
+    [
+        ["--ledger", "fabric", "--network", "/nowhere"],
+        ["--ledger", "parchment"],
+        ["--edges", "3", "--devices", "2"],
+        ["--rounds", "0"],
+    ],
 )
 def test_impossible_choices_are_usage_errors(arguments: list[str], tmp_path: Path) -> None:
     result = subprocess.run(
@@ -190,6 +200,21 @@ def test_impossible_choices_are_usage_errors(arguments: list[str], tmp_path: Pat
     )
     assert result.returncode == 2
     assert not (tmp_path / "demo").exists()
+
+
+def test_a_networks_topology_decides_the_edges_and_an_embedded_deployment_is_none(tmp_path: Path) -> None:
+    def usage(asked: int | None = None) -> str:
+        with pytest.raises(typer.BadParameter) as refusal:
+            _edges_of(tmp_path, asked)
+        return str(refusal.value)
+
+    deployment = Deployment.adopt(tmp_path, replace(Plan.standard(2), ledger=Backend.FABRIC))
+    assert "holds no network" in usage()
+    deployment.finish()
+    assert _edges_of(tmp_path, None) == _edges_of(tmp_path, 2) == 2
+    assert "sets it: 2, not 3" in usage(3)
+    Deployment.adopt(tmp_path, Plan.standard(2)).finish()
+    assert "embedded ledger" in usage()
 
 
 def test_two_demos_do_not_work_in_one_folder(tmp_path: Path) -> None:

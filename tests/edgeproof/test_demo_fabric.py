@@ -1,0 +1,106 @@
+"""The demo on the session's real Fabric network: stopped while its orderer is off, then gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edgeproof.demo.data import load_digits_split, readings_of
+from network import Network
+from network.control import Keeper
+
+pytestmark = [pytest.mark.fabric, pytest.mark.faults]
+
+ATTACKS = {
+    "replayed reading": 1,
+    "the orderer turned off": 1,
+    "false training step": 1,
+    "altered reading in the store": 1,
+    "altered block file": 1,
+    "edge's block file rewritten": 1,
+    "main's block file rewritten": 1,
+    "forged membership (Bézout)": 1,
+}
+
+
+def start(out: Path, network: Network) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "edgeproof",
+                "demo",
+                "--out",
+                str(out),
+                "--devices",
+                "2",
+                "--rounds",
+                "1",
+            ),
+            *("--ledger", "fabric", "--network", str(network.root)),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def left_over(out: Path, network: Network) -> list[str]:
+    """Command lines of processes of the demo, or of services over the network."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if str(out) in command or f"--deployment {network.root}" in command:
+                found.append(command)
+    return found
+
+
+def stopped(keeper: Keeper) -> list[str]:
+    return [state.name for state in keeper.states() if state.state == "stopped"]
+
+
+def test_a_demo_stopped_with_the_orderer_off_goes_on_and_finishes(
+    tmp_path: Path, fabric_network: Network
+) -> None:
+    out = tmp_path / "demo"
+    keeper = Keeper(fabric_network.root, "local")
+    first = start(out, fabric_network)
+    end = time.monotonic() + 400
+    while stopped(keeper) == []:
+        assert first.poll() is None, first.stdout.read() if first.stdout else ""
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    first.send_signal(signal.SIGINT)
+    text, _ = first.communicate(timeout=120)
+    assert first.returncode == 130, text
+    assert "goes on from here" in text
+    assert left_over(out, fabric_network) == []
+    assert stopped(keeper) == []
+
+    second = start(out, fabric_network)
+    text, _ = second.communicate(timeout=600)
+    assert second.returncode == 0, text
+    assert "Going on" in text
+    assert left_over(out, fabric_network) == []
+    assert stopped(keeper) == []
+
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["ledger"], summary["edges"]) == ("fabric", 1)
+    assert {attack["name"]: attack["exit_code"] for attack in summary["attacks"]} == ATTACKS
+    assert all(attack["caught"] for attack in summary["attacks"])
+    # What this demo sent, and at most the reading of each of its two outages, but no other test's.
+    sent = sum(len(part) for part in readings_of(load_digits_split(), 2))
+    assert sent + 1 <= summary["records"] <= sent + 2
+    assert "Hyperledger Fabric" in text
