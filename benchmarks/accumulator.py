@@ -33,12 +33,13 @@ import accumulator as acc
 from accumulator.native import NativeGroup
 from accumulator.pools import WitnessPool
 from benchmarks.accumulator_bounds import bounds
-from benchmarks.accumulator_operations import Material, Operation, operations, with_counts
+from benchmarks.accumulator_operations import LibraryParameters, Material, Operation, operations, with_counts
 from benchmarks.accumulator_page import render
 from benchmarks.anchor_signer import measure_anchor
 from benchmarks.machine import machine_facts
 from benchmarks.membership_service import measure_chain_length, measure_service
 from benchmarks.paper_protocols import measure_paper
+from benchmarks.record_stream import measure_stream
 
 __all__ = ["main", "measure"]
 
@@ -120,6 +121,10 @@ def measure(
             lengths[way] = measure_chain_length(parameters, folder / way, (small, chain), small, repeats)
             say(f"{way}: the proof service")
             service[way] = measure_service(parameters, serving, ranges, small, 100 * ranges)
+        say("many records of several chains")
+        modulus = material.parameters.modulus
+        chains = {name: LibraryParameters(modulus, name) for name in ("main", "edge-a", "edge-b", "edge-c")}
+        stream = measure_stream(chains, large, material.digests[: large // 10])
         say("an anchor, signed and accepted")
         anchor = measure_anchor(folder, small, ways, repeats)
         say("the paper's protocols")
@@ -127,6 +132,7 @@ def measure(
     result = _result(made, repeats, montgomery, tables, facts) | {
         "chain_length": lengths,
         "proof_service": service,
+        "stream": stream,
         "anchor": anchor,
         "paper": paper,
     }

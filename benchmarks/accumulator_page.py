@@ -43,6 +43,10 @@ def render(result: Mapping[str, Any]) -> str:
         "",
         *_service(result),
         "",
+        "## Many records of several chains",
+        "",
+        _stream(result["stream"]),
+        "",
         "## Append-only proofs and anchors",
         "",
         *_anchor(result),
@@ -198,6 +202,15 @@ def _service(result: Mapping[str, Any]) -> list[str]:
         ),
     ]
     return lines[:-1] if not lines[-1] else lines
+
+
+def _stream(stream: Mapping[str, Any]) -> str:
+    return (
+        f"`verify_stream` over {stream['claims']:,} claims of {stream['chains']} chains in turn, "
+        f"certificates included, in pure gmpy2: {_figure(stream['cpu_ms_each'])} ms of CPU time each where all hold; "
+        f"{_figure(stream['false_cpu_ms_each'])} ms where {stream['false']} do not, each of which it names. "
+        f"It never takes more than {_figure(stream['peak_mib'])} MiB, however many there are."
+    )
 
 
 def _anchor(result: Mapping[str, Any]) -> list[str]:

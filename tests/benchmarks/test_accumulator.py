@@ -17,6 +17,7 @@ from benchmarks.accumulator_operations import LibraryParameters
 from benchmarks.accumulator_page import render
 from benchmarks.membership_service import measure_chain_length, measure_service
 from benchmarks.paper_protocols import render_paper
+from benchmarks.record_stream import measure_stream
 
 PEER = """
 import sys
@@ -140,6 +141,13 @@ def test_the_papers_arithmetic(result: dict) -> None:
             assert got == pytest.approx(expected, rel=0.02)
     counted = result["paper"]["protocol_2"]["counted"]
     assert list(counted.values()) == sorted(counted.values(), reverse=True)
+
+
+def test_a_stream_names_what_is_false() -> None:
+    chains = {name: default_parameters(name) for name in ("main", "edge-a")}
+    stream = measure_stream(chains, 60, [bytes([number]) * 32 for number in range(7)])
+    assert (stream["claims"], stream["chains"], stream["false"]) == (60, 2, 5)
+    assert min(stream["cpu_ms_each"], stream["false_cpu_ms_each"], stream["peak_mib"]) > 0
 
 
 def test_a_long_chains_witnesses_verify_and_the_service_answers(tmp_path: Path) -> None:
