@@ -122,6 +122,8 @@ class Ingest:
         """Of the transactions' arguments."""
         self._arriving = 0
         """Readings that are being checked and may still join the next batch."""
+        self._lingering = False
+        """Whether the next batch is waiting for these."""
         self._slots: dict[tuple[str, str], _Pending] = {}
         """(device, nonce) of every reading between queue and answer."""
         self._key_slots: dict[tuple[str, str], bytes] = {}
@@ -162,19 +164,15 @@ class Ingest:
         """Have readings recorded; each is answered by itself, in order."""
         with self._changed:
             self._arriving += len(submissions)
-        arrived = 0
-        waiting: list[_Pending | Answer] = []
         try:
             checked = [self._check(submission) for submission in submissions]
+        except BaseException:
             with self._changed:
-                self._arriving -= len(submissions)
-                arrived = len(submissions)
-                waiting = [self._enqueue(item) if isinstance(item, Candidate) else item for item in checked]
-                self._changed.notify_all()
-        finally:
-            with self._changed:
-                self._arriving -= len(submissions) - arrived
-                self._changed.notify_all()
+                self._arrived(len(submissions))
+            raise
+        with self._changed:
+            waiting = [self._enqueue(item) if isinstance(item, Candidate) else item for item in checked]
+            self._arrived(len(submissions))
         deadline = self._monotonic() + 2 * self._limits.commit_timeout
         answers = [
             item if not isinstance(item, _Pending) else self._await(item, deadline) for item in waiting
@@ -272,6 +270,16 @@ class Ingest:
         except FutureTimeout:
             return _outcome_unknown()
 
+    def _arrived(self, count: int) -> None:
+        """Readings were queued or refused. The lock is held.
+
+        Who takes the next batch is woken only for what it waits for: a wake-up for each reading would cost as
+        much as checking its signature.
+        """
+        self._arriving -= count
+        if (self._arriving == 0 or self._full()) if self._lingering else self._due():
+            self._changed.notify_all()
+
     # ------------------------------------------------------------------ in the committing threads
 
     def _run(self) -> None:
@@ -295,8 +303,10 @@ class Ingest:
                     return None
                 self._changed.wait()
             until = self._monotonic() + self._limits.linger
+            self._lingering = True
             while self._arriving > 0 and not self._full() and (left := until - self._monotonic()) > 0:
                 self._pause(self._changed, left)
+            self._lingering = False
             self._committing += 1
             return self._take()
 

@@ -62,7 +62,8 @@ def models(runtime: Runtime) -> APIBlueprint:
     @api.post(
         "/inferences",
         summary="Record a model's application",
-        description="Recorded under the gateway's identity: for its operator alone.",
+        description="Recorded under the gateway's identity: for its operator alone. Each request records one"
+        " application more: the same model may be applied to the same input again.",
         responses={201: InferenceView, 401: UNAUTHORISED},
         security=SECURITY,
     )

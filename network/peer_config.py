@@ -19,7 +19,10 @@ BUILDER: Final = "edgeproof"
 CONNECTIONS: Final = "EDGEPROOF_CONNECTIONS"
 """Variable by which the builder learns where a peer keeps the addresses of its chaincode."""
 
-LOGGING: Final = "info:gossip=warning:policies=warning:comm.grpc.server=warning:msp=warning:grpc=error"
+LOGGING: Final = (
+    "info:endorser=warning:gateway=warning:gossip=warning:policies=warning:comm.grpc.server=warning:msp=warning"
+    ":grpc=error"
+)
 """Fabric's logging specification; at these levels nothing of a transaction's content is written."""
 
 _MAX_MESSAGE: Final = 100 * 1024 * 1024
