@@ -101,9 +101,12 @@ class IdentityExpired(IdentityRefused):
 
 
 class IdentityRevoked(IdentityRefused):
-    """The peer accepted this certificate before, and does not any more."""
+    """The peer accepted this certificate before, and does not any more, though it has not run out."""
 
-    advice = "Its organisation has revoked it or left the channel: have another one issued"
+    advice = (
+        "Its organisation has revoked it, gave up the authority that issued it, or has left the channel: "
+        "have another one issued"
+    )
 
 
 class SignatureRefused(ProposalRefused):

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from fabric_protos.common import configtx_pb2, configuration_pb2
 from fabric_protos.orderer import configuration_pb2 as orderer_pb2
 from fabric_protos.orderer.etcdraft import configuration_pb2 as raft_pb2
@@ -26,7 +27,7 @@ from fabric_protos.orderer.etcdraft import configuration_pb2 as raft_pb2
 from identity import IdentityError, Signer, TlsIdentity
 from identity.certificates import read_pem, spki_of_certificate
 from network.config_update import change_consenters
-from network.errors import IdentityProblem, NetworkError
+from network.errors import IdentityProblem
 from network.identities import write_node_folder
 from network.layout import Layout
 from network.network import Network
@@ -54,6 +55,8 @@ def settle_orderers(
 ) -> bool:
     """Have a running chain name its orderers' present certificates; orderers with new keys take them over.
 
+    One that was taken out of the channel is left alone.
+
     Args:
         network: with all the chain's administrators' keys.
         chain: the channel's id.
@@ -67,7 +70,6 @@ def settle_orderers(
         IdentityProblem: what waits cannot be used.
         CommandFailed: the orderers refuse a change.
         NotReady: they do not answer, or one does not come back.
-        NetworkError: an orderer is not in the channel at all.
     """
     layout = network.layout
     done = False
@@ -75,6 +77,9 @@ def settle_orderers(
         take = waiting(layout, node)
         wanted = _certificates(layout, node)
         named = _consenter(read_configuration(network, chain).config.channel_group, node)
+        if named is None:
+            progress(f"{chain}: {node.name} ({node.endpoint}) is not among the channel's orderers")
+            continue
         if keeps_tls_key(network.topology, node):
             if _key_of(named.server_tls_cert) != _key_of(wanted.tls):
                 raise IdentityProblem(
@@ -86,7 +91,9 @@ def settle_orderers(
             progress(f"{chain}: naming the certificates of {node.name} in the channel")
 
             def change(consenters: list[Any], node: Node = node, wanted: _Certificates = wanted) -> None:
-                wanted.change(_find(consenters, node))
+                named = _find(consenters, node)
+                if named is not None:
+                    wanted.change(named)
 
             update_channel(network, chain, change_consenters(change))
         if take:
@@ -105,12 +112,14 @@ class _Certificates:
         self.identity = identity
 
     def change(self, consenter: Any) -> bool:
-        """Put them in; whether anything was otherwise."""
-        before = consenter.SerializeToString(deterministic=True)
-        consenter.client_tls_cert = consenter.server_tls_cert = self.tls
+        """Put them in; whether any is another one. The same one may be written with other line ends."""
+        wanted = {"client_tls_cert": self.tls, "server_tls_cert": self.tls}
         if hasattr(consenter, "identity"):  # SmartBFT's
-            consenter.identity = self.identity
-        return bool(consenter.SerializeToString(deterministic=True) != before)
+            wanted["identity"] = self.identity
+        others = [name for name in wanted if _plain(getattr(consenter, name)) != _plain(wanted[name])]
+        for name in others:
+            setattr(consenter, name, wanted[name])
+        return bool(others)
 
 
 def _certificates(layout: Layout, node: Node) -> _Certificates:
@@ -138,7 +147,11 @@ def _find(consenters: Any, node: Node) -> Any:
     for consenter in consenters:
         if (consenter.host, consenter.port) == (node.address, node.ports["grpc"]):
             return consenter
-    raise NetworkError(f"{node.chain}: {node.name} ({node.endpoint}) is not among the channel's orderers")
+    return None
+
+
+def _plain(certificate: bytes) -> bytes:
+    return read_pem(certificate, strict=False).public_bytes(Encoding.DER)
 
 
 def _key_of(certificate: bytes) -> bytes:

@@ -151,7 +151,10 @@ class _Service:
             case "shutdown":
                 self._patience = float(request["timeout_s"])
             case other:
-                raise ValueError(other)
+                raise NetworkError(
+                    f"this keeper knows no {other!r}, it is of another version: `edgeproof network down`, "
+                    "then `up`"
+                )
         return {"ok": True}
 
     def _keep(self, specs: Sequence[ProcessSpec]) -> None:

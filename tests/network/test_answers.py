@@ -12,7 +12,7 @@ from fabric_network import fabric_bin
 from network import Network
 from network.answers import may_pass, without_usage
 from network.errors import CommandFailed
-from network.programs import find_programs, run_program
+from network.programs import OLDEST, find_programs, program_version, run_program
 from network.tools import admin_environment, orderer_arguments
 from network.topology import Node
 
@@ -56,6 +56,15 @@ class Site:
         roots = str(self.layout.tls_roots(self.peer.msp_id))
         where = ["--peerAddresses", address, "--tlsRootCertFiles", roots]
         return ["commit", "--name", name, "--sequence", "1", *where]
+
+
+@pytest.mark.fabric
+@pytest.mark.parametrize("name", ["peer", "orderer", "configtxgen"])
+def test_what_the_real_programs_say_of_their_version(name: str) -> None:
+    programs = find_programs(fabric_bin())
+    found = program_version(name, getattr(programs, name))
+    assert found is not None
+    assert found[:2] >= OLDEST
 
 
 @pytest.mark.fabric

@@ -97,6 +97,12 @@ def test_what_has_read_other_files_is_outdated(root: Path) -> None:
     assert {name for name, process in living(root).items() if process == before[name]} == {"c"}
 
 
+def test_a_keeper_of_another_version_says_so(root: Path) -> None:
+    keeper = Keeper.ensure(root)
+    with pytest.raises(KeeperError, match="knows no 'dance', it is of another version"):
+        keeper._ask({"do": "dance"}, 5.0)
+
+
 def test_a_killed_node_is_started_again_and_a_stopped_one_is_not(root: Path) -> None:
     keeper = Keeper.ensure(root)
     keeper.keep(specs("a", "b"))
@@ -244,7 +250,7 @@ def test_nobody_is_held_up_by_a_client_that_talks_nonsense(root: Path) -> None:
     from network.control import keeper_socket
 
     keeper = Keeper.ensure(root)
-    for words in (b"", b"{\n", b'{"do": "dance"}\n', b"[]\n", b'{"do": "keep"}\n'):
+    for words in (b"", b"{\n", b"[]\n", b'{"do": "keep"}\n'):
         with keeper_socket(root / "run", "local") as address, socket.socket(socket.AF_UNIX) as connection:
             connection.connect(address)
             connection.sendall(words)
