@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgeproof.demo.data import load_digits_split, readings_of
+from edgeproof.setup import adopt_network
 from network import Network
 from network.control import Keeper
 
@@ -75,6 +76,7 @@ def test_a_demo_stopped_with_the_orderer_off_goes_on_and_finishes(
     tmp_path: Path, fabric_network: Network
 ) -> None:
     out = tmp_path / "demo"
+    adopt_network(fabric_network.root)
     keeper = Keeper(fabric_network.root, "local")
     first = start(out, fabric_network)
     end = time.monotonic() + 400
