@@ -53,6 +53,8 @@ def run(
         Supervisor(opened.state_path("logs")) as supervisor,
     ):
         _check_free(ports)
+        for address in _silent_peers(opened):
+            typer.echo(f"The peer at {address} does not answer; `edgeproof network up` starts the network.")
         for spec in service_specs(opened, ports):
             supervisor.start(spec)
         if training:
@@ -104,7 +106,25 @@ def _check_free(ports: Mapping[str, int]) -> None:
                 ) from error
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _silent_peers(opened: Deployment) -> list[str]:
+    """Addresses of the operators' peers where nobody listens; the processes wait for them all the same."""
+    from edgeproof.deployment import Backend
+    from network import Network
+
+    if opened.plan.ledger is not Backend.FABRIC:
+        return []
+    network = Network(opened.root)
+    addresses = [network.peer(chain.chain, chain.operator).address for chain in opened.plan.chains]
+    return [
+        address
+        for address in addresses
+        if not _listens(int(address.rpartition(":")[2]), address.rpartition(":")[0])
+    ]
+
+
+def _listens(port: int, host: str = "127.0.0.1") -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1.0):
+            return True
+    except OSError:
+        return False
