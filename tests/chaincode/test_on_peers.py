@@ -133,7 +133,11 @@ def test_a_server_that_goes_under_load_and_comes_back_loses_and_doubles_nothing(
         time.sleep(0.7)
         fabric.scratch.servers[own].stop(grace)
         before = len(done)
-        time.sleep(0.3)
+        gone = time.monotonic()
+        while (
+            not refused and time.monotonic() - gone < _LONGEST_PAUSE_S
+        ):  # what waits for its block is no matter
+            time.sleep(0.02)
         fabric.scratch.serve(_peer(fabric, own))
         pause = _until_it_answers(fabric)
         while len(done) < before + 24 and not any(future.done() for future in pending):
