@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,7 +13,7 @@ from chaincode.context import Context
 from chaincode.payloads import encode_result
 from protocol.encodings import decode
 
-__all__ = ["Put", "invoke", "values_of"]
+__all__ = ["Put", "invoke"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,6 @@ class Put:
 
 
 Put.RESULT = Put
-
-
-def values_of(size: int) -> list[str]:
-    """Sixteen values of ``size`` bytes, to be written in turn."""
-    return [secrets.token_hex(size // 2) for _ in range(16)]
 
 
 def invoke(context: Context, function: str, argument: bytes) -> bytes:

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contract import Put, invoke, values_of
-from benchmarks.measure import Latencies, closed_loop, median_row, open_loop
+from benchmarks.contract import Put, invoke
+from benchmarks.measure import Latencies, median_row
+from benchmarks.puts import run_closed, run_open
 from benchmarks.scale import Say, Scale
 from identity import DevelopmentAuthority, Role
 from ledger.embedded import EmbeddedLedger, build_genesis
@@ -71,23 +72,16 @@ def measure_table1(scale: Scale, say: Say) -> dict[str, Any]:
 
 
 def _closed(size: int, scale: Scale) -> Latencies:
-    values = values_of(size)
     with _chain() as ledger:
-        ledger.submit(Put("warm", values[0]))
-        return closed_loop(
-            scale.clients,
-            scale.each,
-            lambda client, n: ledger.submit(Put(f"{client}/{n}", values[n % len(values)])),
-        )
+        ledger.submit(Put("warm", "up"))
+        return run_closed(ledger, size, scale.clients, scale.each)
 
 
 def _open(size: int, rate: float, scale: Scale) -> Latencies:
-    values = values_of(size)
     with _chain() as ledger:
-        ledger.submit(Put("warm", values[0]))
+        ledger.submit(Put("warm", "up"))
         # Three seconds of arrivals, but not more than the closed loop's number of transactions.
-        count = max(2, min(scale.clients * scale.each, int(rate * 3)))
-        return open_loop(rate, count, _WORKERS, lambda n: ledger.submit(Put(str(n), values[n % len(values)])))
+        return run_open(ledger, size, rate, max(2, min(scale.clients * scale.each, int(rate * 3))), _WORKERS)
 
 
 @contextmanager

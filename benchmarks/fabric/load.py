@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.contract import Put, values_of
-from benchmarks.measure import Latencies, closed_loop, median_row, open_loop
+from benchmarks.measure import Latencies, median_row
+from benchmarks.puts import run_closed, run_open
 from benchmarks.scale import Say, Scale
 from ledger.port import Ledger
 
-__all__ = ["measure_closed", "measure_in_flight", "measure_open", "run_closed", "warm_up"]
+__all__ = ["measure_closed", "measure_in_flight", "measure_open", "warm_up"]
 
-
-def run_closed(ledger: Ledger, size: int, clients: int, each: int) -> Latencies:
-    """Each client one transaction after the other, under keys that nobody else has."""
-    values, series = values_of(size), secrets.token_hex(4)
-    return closed_loop(
-        clients, each, lambda client, n: ledger.submit(Put(f"{series}/{client}/{n}", values[n % len(values)]))
-    )
+_WORKERS = 100
+"""Threads of the open loop, and so the most that is in flight at once."""
+_ARRIVALS_S = 3.0
 
 
 def warm_up(ledger: Ledger, scale: Scale) -> None:
@@ -80,22 +75,10 @@ def measure_open(ledger: Ledger, closed: Mapping[int, float], scale: Scale, say:
     runs: dict[tuple[int, float], list[Latencies]] = {offer: [] for offer in offers}
     for repeat in range(scale.repeats):
         for (size, share), rate in offers.items():
-            runs[size, share].append(_open(ledger, size, rate))
+            runs[size, share].append(run_open(ledger, size, rate, max(2, int(rate * _ARRIVALS_S)), _WORKERS))
             p95 = runs[size, share][-1].p95_s
             say(f"open loop {repeat + 1}/{scale.repeats}: {size} B at {rate:.0f}/s, p95 {p95 * 1000:.0f} ms")
     return [
         {"bytes": size, "share": share, "offered_per_s": rate, **median_row(runs[size, share])}
         for (size, share), rate in offers.items()
     ]
-
-
-_WORKERS = 100
-"""Threads of the open loop, and so the most that is in flight at once."""
-
-
-def _open(ledger: Ledger, size: int, rate: float) -> Latencies:
-    values, series = values_of(size), secrets.token_hex(4)
-    count = max(2, int(rate * 3))  # three seconds of arrivals
-    return open_loop(
-        rate, count, _WORKERS, lambda n: ledger.submit(Put(f"{series}/{n}", values[n % len(values)]))
-    )

@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any
 
 from benchmarks.errors import MeasurementFailed
-from benchmarks.fabric.load import run_closed
 from benchmarks.measure import latencies, median_row
+from benchmarks.puts import run_closed
 from benchmarks.scale import Say, Scale
 from ledger.port import Ledger
 
