@@ -40,9 +40,10 @@ class Scale:
 
     # REST
     devices: int = 16
-    connections: int = 64
+    connections: int = 192
+    """Of single posts and empty requests: as many as the gateway serves at once for one host."""
     empty_requests: int = 6000
-    single_requests: int = 3000
+    single_requests: int = 4800
     batch_sizes: tuple[int, ...] = (32, 128, 512)
     batch_readings: int = 12288
     """Readings sent in batches of each size."""

@@ -3,8 +3,8 @@
 Requests check their readings themselves (``gateway.admission``) and queue them. A thread takes what is there
 as a batch, writes its bytes to the store (durable), then its records to the chain in one transaction, and
 answers everybody. While one batch commits the next one gathers, so the busier the gateway is, the larger its
-batches; only a batch that is full goes to the chain beside others. A reading that is alone never waits for
-company.
+batches; only a batch that is worth it goes to the chain beside others. A reading that is alone never waits
+for company.
 
 What holds when ``submit`` returns: the bytes are durable in the store and the record is committed on the
 chain. A kill at any instant can only leave bytes that no record names, which do no harm.
@@ -311,8 +311,10 @@ class Ingest:
             return self._take()
 
     def _due(self) -> bool:
-        """Whether a batch is to be taken: beside others only a full one, so that few readings make few."""
-        return bool(self._queue) and (self._committing == 0 or self._full())
+        """Whether a batch is to be taken: beside others only a large one."""
+        return bool(self._queue) and (
+            self._committing == 0 or len(self._queue) >= self._limits.beside_readings or self._full()
+        )
 
     def _full(self) -> bool:
         limits = self._limits

@@ -71,7 +71,9 @@ class Limits:
     transaction_bytes: int = 256 * 1024
     """Of the encoded argument of one recording transaction."""
     transactions: int = 8
-    """Recording transactions under way at once; all but one of them are full."""
+    """Recording transactions under way at once."""
+    beside_readings: int = 64
+    """A transaction with fewer waits for those under way, so that few readings make few transactions."""
     queue_readings: int = 4096
     queue_bytes: int = 256 * 1024 * 1024
     """Readings that wait for a transaction, beyond which the gateway answers 503."""

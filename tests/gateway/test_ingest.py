@@ -210,13 +210,13 @@ def test_what_comes_while_a_batch_commits_goes_into_the_next(bench: Bench) -> No
     bench.ledger.gate.clear()
     answers = [bench.later(bench.sign(b"first"))]
     assert bench.ledger.entered.acquire(timeout=5)
-    answers += [bench.later(bench.sign(b"%d" % number)) for number in range(100)]
-    bench.queued(100)
+    answers += [bench.later(bench.sign(b"%d" % number)) for number in range(50)]
+    bench.queued(50)
     bench.ledger.gate.set()
     bench.join()
-    assert [len(batch.readings) for batch in bench.ledger.batches] == [1, 100]
+    assert [len(batch.readings) for batch in bench.ledger.batches] == [1, 50]
     assert all(isinstance(answer, Recorded) for (answer,) in answers)
-    assert sorted(answer.index for (answer,) in answers[1:]) == list(range(100))
+    assert sorted(answer.index for (answer,) in answers[1:]) == list(range(50))
 
 
 def test_full_batches_go_to_the_chain_beside_others_and_the_rest_waits(tmp_path: Path) -> None:
@@ -237,6 +237,23 @@ def test_full_batches_go_to_the_chain_beside_others_and_the_rest_waits(tmp_path:
     assert sorted(len(batch.readings) for batch in bench.ledger.batches) == [1, 5, 10, 10, 10]
     assert len(answers) == 36
     assert all(isinstance(answer, Recorded) for answer in answers)
+    bench.ingest.close(5)
+
+
+def test_few_readings_wait_for_what_is_under_way_and_many_do_not(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path, replace(Limits(), beside_readings=4))
+    bench.ledger.gate.clear()
+    bench.later(bench.sign(b"first"))
+    assert bench.ledger.entered.acquire(timeout=5)
+    for number in range(3):
+        bench.later(bench.sign(b"%d" % number))
+    bench.queued(3)
+    assert not bench.ledger.entered.acquire(timeout=0.05)
+    bench.later(bench.sign(b"the fourth"))
+    assert bench.ledger.entered.acquire(timeout=5)
+    bench.ledger.gate.set()
+    bench.join()
+    assert sorted(len(batch.readings) for batch in bench.ledger.batches) == [1, 4]
     bench.ingest.close(5)
 
 
