@@ -202,6 +202,7 @@ def _bring_chain(
     probe(network, name)
 
     def restart(node: Node) -> None:
+        progress(f"Restarting {node.name}")
         keeper.restart([node.name])
         wait_until_it_listens(node)
 

@@ -98,7 +98,7 @@ def settle_orderers(
             update_channel(network, chain, change_consenters(change))
         if take:
             _take_over(layout, node)
-            progress(f"Restarting {node.name} with its new keys")
+            progress(f"{chain}: {node.name} takes over its new keys")
             restart(node)
             done = True
     return done

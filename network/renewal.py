@@ -1,8 +1,8 @@
 """When identities expire, and certifying them again on a network that runs.
 
 Only what our development authorities issued can be renewed here; an organisation that brings its own replaces
-the files and lets ``up`` check them. Authorities themselves are not renewed: a new one is a change of every
-channel's configuration (``network.updates``).
+the files and lets ``up`` check them. Authorities themselves are not renewed: another one is published to the
+organisation's chains (``network.membership``).
 """
 
 from __future__ import annotations

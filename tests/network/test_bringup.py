@@ -20,14 +20,14 @@ from chaincode.api import Device, EnrolDevice, GetDevice, GetOrganisation, Owner
 from edgeproof.deployment import Deployment, Plan
 from edgeproof.ready import probe
 from edgeproof.wiring import Parts
-from identity import DevelopmentAuthority, KeyPair, Role, Signer
+from identity import DevelopmentAuthority, KeyPair, Role, Signer, TlsIdentity
 from ledger.errors import Unavailable
 from ledger.fabric_ledger import FabricLedger
 from ledger.port import Ledger, call, evaluate_typed
 from network import Network, Topology, add_edge, down, named_topology, renew, up, upgrade
 from network.channel_changes import set_batch
 from network.errors import IdentityProblem, NetworkError, PortTaken, TopologyError
-from network.identities import tls_names
+from network.identities import make_guest, tls_names
 from network.records import Records
 from network.renewal import identities
 from network.status import status
@@ -138,6 +138,17 @@ def test_clients_without_a_certificate_are_turned_away(own: Path) -> None:
             evaluate_typed(bare, GetDevice("by-mutual-tls"))
     finally:
         bare.close()
+    # Another host's clients show what was issued for that host.
+    guest = TlsIdentity.load(make_guest(network.layout, operator, "elsewhere"))
+    let_in = FabricLedger(
+        network.peer("edge-a", operator),
+        "edge-a",
+        submitter=admin,
+        client_certificate=guest.certificate_pem,
+        client_key=guest.key_pem,
+    )
+    assert evaluate_typed(let_in, GetDevice("by-mutual-tls")).device == "by-mutual-tls"
+    let_in.close()
     for endpoint in (network.peer("edge-a", operator), *network.orderers("edge-a")):
         host, port = endpoint.address.split(":")
         context = ssl.create_default_context(cadata=endpoint.tls_roots.decode())
