@@ -7,8 +7,10 @@ from typing import Any
 import grpc
 import pytest
 from fabric_protos.peer import transaction_pb2
+from refusals import documented_refusals
 
 from chaincode.errors import Busy, ContractError, PeerRefused, StreamLost
+from ledger import errors
 from ledger.errors import (
     ChainNotFound,
     ClockRefused,
@@ -166,3 +168,15 @@ def test_vague_words() -> None:
     assert not is_vague(endorse(DENIED))
     assert is_without_peers(EvaluateError("no peers available to evaluate chaincode qscc in channel y"))
     assert not is_without_peers(endorse(DENIED))
+
+
+def test_the_operator_s_guide_says_what_each_error_says() -> None:
+    documented = documented_refusals()
+    advised = {
+        name: kind.advice
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, LedgerError) and kind.advice
+    }
+    assert len(advised) > 8
+    assert {name: documented.get(name) for name in advised} == advised
+    assert all(hasattr(errors, name) and what for name, what in documented.items())

@@ -15,11 +15,11 @@ from typing import Any, cast
 import pytest
 from fabric_harness import FabricHarness
 from ledger_suite import CODE, Harness, LedgerSuite
+from refusals import documented_refusals
 from scratch_chaincode import ScratchChaincode
 from scratch_contract import Crash, Get, ListKeys, Put, PutMany, Waver
 
 from identity import DevelopmentAuthority, Role, Signer, TlsIdentity
-from ledger import errors
 from ledger.errors import (
     ChainNotFound,
     ClockRefused,
@@ -223,14 +223,6 @@ class _AnHourAgo:
         return time.time_ns() - 3600 * 10**9
 
 
-def documented_refusals() -> dict[str, str]:
-    """Error and what to do, from the operator's guide."""
-    page = (Path(__file__).resolve().parents[2] / "docs" / "network.md").read_text()
-    table = page[page.index("### Requests that are refused") :]
-    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| `")]
-    return {error.strip("`"): what for error, _, what in rows}
-
-
 def test_every_documented_refusal_happens_and_says_what_to_do(
     fabric: FabricHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,15 +266,6 @@ def test_every_documented_refusal_happens_and_says_what_to_do(
             assert caught.value.code == "internal-error"
             assert "hunter2" not in str(caught.value)
     plain.submit(put)
-
-
-def test_no_refusal_is_left_out_of_the_page() -> None:
-    every = {
-        name
-        for name, kind in vars(errors).items()
-        if isinstance(kind, type) and issubclass(kind, LedgerError) and kind.advice
-    }
-    assert every <= set(documented_refusals())
 
 
 # ------------------------------------------------------------------ load, and what goes away meanwhile
