@@ -7,6 +7,7 @@ by three Raft orderers.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -16,11 +17,15 @@ from pathlib import Path
 import pytest
 from fabric_network import fabric_bin, on_free_ports
 
+from audit.blocks import TrustedChains
+from audit.chain import check_chain
 from chaincode.api import GetOrganisation, Organisation, RegisterOrganisation
 from edgeproof.deployment import Deployment, Plan
 from edgeproof.ready import probe
+from edgeproof.trust import export_trust
 from edgeproof.wiring import Parts
 from identity import DevelopmentAuthority, Role, Signer
+from ledger.block_files import PeerBlockFiles
 from ledger.errors import IdentityRefused, LedgerError
 from ledger.fabric_ledger import FabricLedger
 from ledger.port import call, evaluate_typed
@@ -119,6 +124,17 @@ def test_orderers_get_new_keys_while_the_chains_go_on(network: Network) -> None:
     print(f"longest pause: main {main.longest:.1f} s, edge-a {edge.longest:.1f} s")
 
 
+def test_a_renewed_certificate_of_the_same_key_is_named_too(network: Network) -> None:
+    node = network.topology.select(chain=MAIN, kind="orderer")[1]
+    chosen = [f"nodes/{node.name}/{part}" for part in ("tls", "identity")]
+    former = {name: (network.root / name / "key.pem").read_bytes() for name in chosen}
+    renew(network.root, chosen, lifetime=timedelta(days=200))
+    for name, key in former.items():
+        assert (network.root / name / "key.pem").read_bytes() == key
+        assert (network.root / name / "cert.pem").read_bytes() in named(network, MAIN)
+    probe(network, MAIN)
+
+
 def test_a_renewal_that_was_ended_half_way_is_finished_by_up(network: Network) -> None:
     """The channel knows the new key, its orderer does not use it yet."""
     (node, *_) = network.topology.select(chain=EDGE, kind="orderer")
@@ -186,6 +202,25 @@ def test_members_of_a_second_authority_are_let_in(network: Network, tmp_path: Pa
         time.sleep(0.2)
     assert not refused(network, Signer.load(network.layout.identity(OWNER, "auditor"), msp_id=OWNER))
     probe(network, EDGE)
+
+
+def test_an_audit_follows_all_of_it_from_the_genesis_block(network: Network, tmp_path: Path) -> None:
+    deployment = Deployment.adopt(network.root, Plan.of_network(network.topology))
+    with Parts(deployment, "auditor", caches=tmp_path / "caches") as parts:
+        trust = export_trust(parts)
+    told = {chain.chain: len(chain.config_blocks) for chain in trust.chains}
+    # Orderers: one of main's with a new key, one with the same; edge-a's twice. Then the list, and the second
+    # authority.
+    assert told == {MAIN: 3, EDGE: 5}
+    first = [dataclasses.replace(chain, config_blocks=chain.config_blocks[:1]) for chain in trust.chains]
+    early = dataclasses.replace(trust, chains=tuple(first))
+    for chain in network.topology.chains:
+        (peer,) = network.topology.select(chain=chain.chain, kind="peer", msp_id=chain.operator)
+        data = network.layout.node(peer.name) / "data" / "ledgersData" / "chains" / "chains"
+        shutil.copytree(data / chain.chain, tmp_path / chain.chain)
+        for known in (early, trust):
+            blocks = PeerBlockFiles(tmp_path / chain.chain).blocks(0)
+            check_chain(blocks, TrustedChains(known), chain.chain)
 
 
 def test_what_cannot_be_revoked_or_published_is_named(network: Network) -> None:
