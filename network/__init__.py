@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from network.bringup import add_edge, up, upgrade
+    from network.channel_changes import set_batch
     from network.endpoints import Endpoint
     from network.halt import down
+    from network.membership import publish_msp, revoke
     from network.network import Network, ReadyProbe
     from network.renewal import renew
     from network.topology import Topology, named_topology
@@ -25,7 +27,10 @@ __all__ = [
     "add_edge",
     "down",
     "named_topology",
+    "publish_msp",
     "renew",
+    "revoke",
+    "set_batch",
     "up",
     "upgrade",
 ]
@@ -38,7 +43,10 @@ _HOMES = {
     "add_edge": "network.bringup",
     "down": "network.halt",
     "named_topology": "network.topology",
+    "publish_msp": "network.membership",
     "renew": "network.renewal",
+    "revoke": "network.membership",
+    "set_batch": "network.channel_changes",
     "up": "network.bringup",
     "upgrade": "network.bringup",
 }
