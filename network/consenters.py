@@ -36,12 +36,12 @@ from network.updates import read_configuration, update_channel
 
 __all__ = ["keeps_tls_key", "settle_orderers", "waiting"]
 
-PARTS = ("tls", "identity")
+_PARTS = ("tls", "identity")
 
 
 def waiting(layout: Layout, node: Node) -> bool:
     """Whether an orderer has got new keys that it does not use yet."""
-    return any((layout.next_folder(node.name) / part / "cert.pem").is_file() for part in PARTS)
+    return any((layout.next_folder(node.name) / part / "cert.pem").is_file() for part in _PARTS)
 
 
 def keeps_tls_key(topology: Topology, node: Node) -> bool:
