@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -188,3 +190,39 @@ def test_no_secret_of_a_ceremony_is_in_its_files(made: Made) -> None:
 def test_seats_are_seats(made: Made) -> None:
     assert all(isinstance(seat, Seat) for seat in made.roster.parties)
     assert isinstance(verify_transcript(made.path).modulus, ModulusFile)
+
+
+CHECKER = Path(__file__).resolve().parents[1] / "vectors" / "ceremony" / "check.py"
+MODULUS = CHECKER.parents[1] / "ceremony_modulus.json"
+
+
+def independently(path: Path) -> subprocess.CompletedProcess[str]:
+    """What the checker in plain integers says: -I -S keep gmpy2 and this project out of its reach."""
+    command = [sys.executable, "-I", "-S", str(CHECKER), str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_an_independent_checker_finds_the_same_modulus(made: Made, tmp_path: Path) -> None:
+    verified = verify_transcript(made.path)
+    assert verified.modulus is not None
+    verified.modulus.save(tmp_path / "modulus.json")
+    for path in (made.path, tmp_path / "modulus.json"):
+        done = independently(path)
+        assert (done.returncode, done.stdout) == (0, f"{verified.modulus.modulus.hex()}\n"), done.stderr
+    assert independently(MODULUS).stdout == f"{load_modulus(MODULUS).modulus.hex()}\n"
+
+
+def test_the_independent_checker_refuses_what_was_altered(made: Made, tmp_path: Path) -> None:
+    raw, source = made.path.read_bytes(), random.Random(3)
+    path = tmp_path / "altered"
+    for at in [40, len(raw) - 1, *(source.randrange(33, len(raw)) for _ in range(6))]:
+        path.write_bytes(raw[:at] + bytes([raw[at] ^ 4]) + raw[at + 1 :])
+        assert independently(path).returncode == 1, at
+    text = MODULUS.read_text()
+    for old, new in (
+        ('"modulus":"d', '"modulus":"e'),
+        ("parties", "partner"),
+        ('"port":45757', '"port":45758'),
+    ):
+        path.write_text(text.replace(old, new, 1))
+        assert independently(path).returncode == 1, old
