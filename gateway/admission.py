@@ -6,7 +6,7 @@ is answered at once, by itself, and costs nobody else a transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -113,8 +113,20 @@ class Admission:
         self._skew = skew
         self._max_bytes = max_bytes
 
-    def admit(self, submission: Submission) -> Candidate | Recorded:
+    def earlier(self, submissions: Sequence[Submission]) -> dict[tuple[str, str], bytes]:
+        """What these readings' keys stand for already: device and key to record.
+
+        Raises:
+            Refusal: the key book cannot be read.
+        """
+        return self._keys.find([(one.reading.device, one.key) for one in submissions if one.key is not None])
+
+    def admit(self, submission: Submission, earlier: bytes | None) -> Candidate | Recorded:
         """Check a reading.
+
+        Args:
+            submission: the reading.
+            earlier: the record that its key stands for, if any.
 
         Returns:
             A candidate for the next transaction, or the first answer when this is its repetition.
@@ -127,24 +139,20 @@ class Admission:
         base = self._check_form(submission)
         record = sha256(base)
         known = False
-        if submission.key is not None:
-            earlier = self._keys.find(reading.device, submission.key)
-            if earlier is not None:
-                stored = self.find(earlier)
-                if earlier != record and stored is not None:
-                    raise Refusal(
-                        "idempotency-key-reused",
-                        f"the key stands for record {earlier.hex()}",
-                        field="Idempotency-Key",
-                    )
-                if stored is not None:
-                    # The signature was verified when it was recorded: the same bytes need no second look.
-                    if stored.leaf.reading != reading:
-                        raise Refusal(
-                            "bad-signature", "not the signature that was recorded", field="signature"
-                        )
-                    return self.first_answer(record, stored)
-                known = earlier == record
+        if earlier is not None:
+            stored = self.find(earlier)
+            if earlier != record and stored is not None:
+                raise Refusal(
+                    "idempotency-key-reused",
+                    f"the key stands for record {earlier.hex()}",
+                    field="Idempotency-Key",
+                )
+            if stored is not None:
+                # The signature was verified when it was recorded: the same bytes need no second look.
+                if stored.leaf.reading != reading:
+                    raise Refusal("bad-signature", "not the signature that was recorded", field="signature")
+                return self.first_answer(record, stored)
+            known = earlier == record
         self._check_signature(reading, base)
         self._check_time(reading)
         return Candidate(submission, record, encoded_size(reading), known)

@@ -165,7 +165,7 @@ class Ingest:
         with self._changed:
             self._arriving += len(submissions)
         try:
-            checked = [self._check(submission) for submission in submissions]
+            checked = self._check(submissions)
         except BaseException:
             with self._changed:
                 self._arrived(len(submissions))
@@ -200,9 +200,19 @@ class Ingest:
 
     # ------------------------------------------------------------------ in the request's thread
 
-    def _check(self, submission: Submission) -> Candidate | Answer:
+    def _check(self, submissions: Sequence[Submission]) -> list[Candidate | Answer]:
         try:
-            return self._admission.admit(submission)
+            earlier = self._admission.earlier(submissions)
+        except Refusal as refusal:
+            return [refusal] * len(submissions)
+        return [
+            self._check_one(one, earlier.get((one.reading.device, one.key)) if one.key is not None else None)
+            for one in submissions
+        ]
+
+    def _check_one(self, submission: Submission, earlier: bytes | None) -> Candidate | Answer:
+        try:
+            return self._admission.admit(submission, earlier)
         except Refusal as refusal:
             return refusal
         except LedgerError as error:
@@ -220,7 +230,7 @@ class Ingest:
         if (record := self._recent.get(pending.slot)) is not None:
             if record == candidate.record and use is not None:
                 # Recorded between this request's check and now: ask again, the key may be its own.
-                again = self._check(candidate.submission)
+                (again,) = self._check([candidate.submission])
                 if not isinstance(again, Candidate):
                     return again
             return Refusal("replayed-nonce", f"the nonce was used for record {record.hex()}", field="nonce")

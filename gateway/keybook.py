@@ -7,6 +7,7 @@ the same key finds either no record (and is recorded) or the record (and gets th
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sqlite3
@@ -16,12 +17,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 from gateway.problems import Refusal
 
 __all__ = ["KeyBook", "KeyUse"]
 
 _log = logging.getLogger(__name__)
+_FIND: Final = """
+    WITH wanted AS (
+        SELECT json_extract(value, '$[0]') AS device, json_extract(value, '$[1]') AS key FROM json_each(?)
+    )
+    SELECT device, key, record FROM wanted JOIN keys USING (device, key)
+"""
 
 
 @dataclass(frozen=True)
@@ -50,15 +58,17 @@ class KeyBook:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
 
-    def find(self, device: str, key: str) -> bytes | None:
-        """Id of the record that the device's key stands for, or None."""
+    def find(self, uses: Sequence[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+        """Ids of the records that keys stand for, of those that stand for one.
+
+        Args:
+            uses: devices and keys.
+        """
+        if not uses:
+            return {}
         with self._lock, _answering():
-            row = (
-                self._open()
-                .execute("SELECT record FROM keys WHERE device = ? AND key = ?", (device, key))
-                .fetchone()
-            )
-        return None if row is None else bytes(row[0])
+            rows = self._open().execute(_FIND, (json.dumps(uses),)).fetchall()
+        return {(device, key): bytes(record) for device, key, record in rows}
 
     def remember(self, uses: Iterable[KeyUse], now: float) -> None:
         """Write keys down; durable when this returns.

@@ -277,11 +277,11 @@ def test_lingers_only_for_readings_that_are_on_their_way(bench: Bench) -> None:
     checking, go = threading.Event(), threading.Event()
     admit = bench.ingest._admission.admit
 
-    def slow(submission: Submission) -> Any:
+    def slow(submission: Submission, earlier: bytes | None) -> Any:
         if submission.data == b"slow":
             checking.set()
             assert go.wait(5)
-        return admit(submission)
+        return admit(submission, earlier)
 
     bench.ingest._admission.admit = slow
     bench.later(bench.sign(b"slow"))
@@ -496,8 +496,8 @@ def test_a_key_settled_between_check_and_queue_is_not_used_twice(bench: Bench) -
     checked, go = threading.Event(), threading.Event()
     admit = bench.ingest._admission.admit
 
-    def overtaken(submission: Submission) -> Any:
-        admitted = admit(submission)
+    def overtaken(submission: Submission, earlier: bytes | None) -> Any:
+        admitted = admit(submission, earlier)
         if submission.data == b"second":
             checked.set()
             assert go.wait(5)

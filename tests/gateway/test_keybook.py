@@ -11,15 +11,19 @@ from gateway.keybook import KeyBook, KeyUse
 from gateway.problems import Refusal
 
 
+def found(book: KeyBook, device: str, key: str) -> bytes | None:
+    return book.find([(device, key)]).get((device, key))
+
+
 def test_remembers_across_openings(tmp_path: Path) -> None:
     book = KeyBook(tmp_path / "state" / "keys.sqlite", 100)
     book.remember([KeyUse("d", "k", b"r1"), KeyUse("e", "k", b"r2")], 1000)
     book.close()
     again = KeyBook(tmp_path / "state" / "keys.sqlite", 100)
-    assert again.find("d", "k") == b"r1"
-    assert again.find("e", "k") == b"r2"
-    assert again.find("d", "other") is None
-    assert book.find("d", "k") == b"r1", "a closed book opens again"
+    assert found(again, "d", "k") == b"r1"
+    assert found(again, "e", "k") == b"r2"
+    assert found(again, "d", "other") is None
+    assert found(book, "d", "k") == b"r1", "a closed book opens again"
 
 
 def test_nothing_is_opened_before_it_is_used(tmp_path: Path) -> None:
@@ -32,9 +36,9 @@ def test_a_key_turns_to_another_record_and_is_struck_out_for_its_own_alone(tmp_p
     book.remember([KeyUse("d", "k", b"r1")], 1000)
     book.remember([KeyUse("d", "k", b"r2")], 1001)
     book.forget([KeyUse("d", "k", b"r1")])
-    assert book.find("d", "k") == b"r2"
+    assert found(book, "d", "k") == b"r2"
     book.forget([KeyUse("d", "k", b"r2")])
-    assert book.find("d", "k") is None
+    assert found(book, "d", "k") is None
 
 
 def test_old_keys_are_dropped(tmp_path: Path) -> None:
@@ -42,8 +46,8 @@ def test_old_keys_are_dropped(tmp_path: Path) -> None:
     book.remember([KeyUse("d", "old", b"r")], 1000)
     book.remember([KeyUse("d", "new", b"r")], 1050)
     book.prune(1101)
-    assert book.find("d", "old") is None
-    assert book.find("d", "new") == b"r"
+    assert found(book, "d", "old") is None
+    assert found(book, "d", "new") == b"r"
 
 
 def test_two_books_on_one_file(tmp_path: Path) -> None:
@@ -63,7 +67,15 @@ def test_two_books_on_one_file(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    assert all(books[0].find(f"d{d}", f"k{k}") == b"r" for d in range(6) for k in range(30))
+    assert all(found(books[0], f"d{d}", f"k{k}") == b"r" for d in range(6) for k in range(30))
+
+
+def test_many_keys_are_asked_for_at_once(tmp_path: Path) -> None:
+    book = KeyBook(tmp_path / "keys.sqlite", 100)
+    assert book.find([]) == {}
+    book.remember([KeyUse("d", f"k{number}", b"%d" % number) for number in range(0, 1500, 2)], 1000)
+    asked = [("d", f"k{number}") for number in range(1500)] + [("e", "k0"), ("d", "k0")]
+    assert book.find(asked) == {("d", f"k{number}"): b"%d" % number for number in range(0, 1500, 2)}
 
 
 def test_the_file_is_private(tmp_path: Path) -> None:
@@ -77,7 +89,7 @@ def test_a_damaged_book_is_a_problem_that_may_be_tried_again(tmp_path):
     path.write_bytes(b"no database" * 1000)
     book = KeyBook(path, 60.0)
     with pytest.raises(Refusal) as refused:
-        book.find("sensor-7", "key")
+        book.find([("sensor-7", "key")])
     assert (refused.value.problem.slug, refused.value.problem.status) == ("not-ready", 503)
     with pytest.raises(Refusal):
         book.remember([KeyUse("sensor-7", "key", bytes(32))], 0.0)
