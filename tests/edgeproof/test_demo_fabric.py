@@ -94,7 +94,7 @@ def test_a_demo_stopped_with_the_orderer_off_goes_on_and_finishes(
     assert stopped(keeper) == []
 
     second = start(out, fabric_network)
-    text, _ = second.communicate(timeout=600)
+    text, _ = second.communicate(timeout=1200)
     assert second.returncode == 0, text
     assert "Going on" in text
     assert left_over(out, fabric_network) == []
