@@ -2,14 +2,17 @@
 
 gunicorn reads a request in the thread that answers it, from a socket that blocks for ever, and closes what it
 refused in its one event loop, waiting there for the peer to leave. Either lets a few hundred peers that send
-two bytes each stop everybody. Here reading has an end, and so has closing, in the thread that read.
+two bytes each, or take nothing of their answers, stop everybody. Here reading has an end, and so have writing
+and closing, in the thread that read.
 """
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from socket import SO_SNDTIMEO, SOL_SOCKET
 from typing import Any, Final
 
 from gunicorn import sock as gunicorn_sock
@@ -29,7 +32,7 @@ class Patience:
     """How long the gateway waits for a request, in seconds."""
 
     silence: float = 10.0
-    """Between two bytes."""
+    """Between two bytes, of the request as of its answer."""
     whole: float = 20.0
     """From the first byte of the request's head to the last of its body."""
 
@@ -124,6 +127,9 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn carries no types
             except TimeoutError:
                 raise SlowRequest("the TLS handshake took too long") from None
         self.sock.settimeout(None)
+        # For writing alone, and by the kernel: reading has its own end, and the socket stays one that blocks.
+        seconds, rest = divmod(self._patience.silence, 1)
+        self.sock.setsockopt(SOL_SOCKET, SO_SNDTIMEO, struct.pack("@ll", int(seconds), int(rest * 1e6)))
         self.parser = RequestParser(self.cfg, self.sock, self.client)
         self.parser.unreader = _PatientUnreader(self.sock, self._patience, self._monotonic)
 

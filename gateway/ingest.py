@@ -171,8 +171,11 @@ class Ingest:
                 self._arrived(len(submissions))
             raise
         with self._changed:
-            waiting = [self._enqueue(item) if isinstance(item, Candidate) else item for item in checked]
-            self._arrived(len(submissions))
+            try:
+                queued = [self._enqueue(item) if isinstance(item, Candidate) else item for item in checked]
+            finally:
+                self._arrived(len(submissions))
+        waiting = [self._repeat(item) if isinstance(item, Candidate) else item for item in queued]
         deadline = self._monotonic() + 2 * self._limits.commit_timeout
         answers = [
             item if not isinstance(item, _Pending) else self._await(item, deadline) for item in waiting
@@ -219,8 +222,18 @@ class Ingest:
             _log.warning("the chain did not answer a check: %s", error)
             return _unavailable(error)
 
-    def _enqueue(self, candidate: Candidate) -> _Pending | Answer:
-        """Queue a candidate, or join the same reading that is queued already. The lock is held."""
+    def _repeat(self, candidate: Candidate) -> Answer:
+        """A reading that was recorded between its check and now: asked again, its key may be its own."""
+        (again,) = self._check([candidate.submission])
+        if isinstance(again, Candidate):
+            return _replayed(candidate.record)
+        return again
+
+    def _enqueue(self, candidate: Candidate) -> _Pending | Answer | Candidate:
+        """Queue a candidate, or join the same reading that is queued already. The lock is held.
+
+        Gives the candidate back where ``_repeat`` is to answer: the chain is not asked under the lock.
+        """
         pending = _Pending(candidate)
         use = pending.key_use
         if (other := self._slots.get(pending.slot)) is not None:
@@ -228,12 +241,7 @@ class Ingest:
                 return other
             return Refusal("replayed-nonce", "a reading with this nonce is being recorded", field="nonce")
         if (record := self._recent.get(pending.slot)) is not None:
-            if record == candidate.record and use is not None:
-                # Recorded between this request's check and now: ask again, the key may be its own.
-                (again,) = self._check([candidate.submission])
-                if not isinstance(again, Candidate):
-                    return again
-            return Refusal("replayed-nonce", f"the nonce was used for record {record.hex()}", field="nonce")
+            return candidate if record == candidate.record and use is not None else _replayed(record)
         if use is not None:
             if (use.device, use.key) in self._key_slots:
                 return Refusal(
@@ -469,6 +477,10 @@ def _named(error: ContractRefused, count: int) -> dict[int, tuple[str, str]]:
             return {}
         named[index] = (str(entry.get("code")), str(entry.get("message")))
     return named
+
+
+def _replayed(record: bytes) -> Refusal:
+    return Refusal("replayed-nonce", f"the nonce was used for record {record.hex()}", field="nonce")
 
 
 def _unavailable(error: LedgerError) -> Refusal:

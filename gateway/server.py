@@ -80,6 +80,13 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn carries no types
                 del self._held[conn.peer]
         super().finish_request(conn, fs)
 
+    def handle_request(self, req: Any, conn: Connection) -> Any:
+        try:
+            return super().handle_request(req, conn)
+        except BlockingIOError:
+            # The time for writing is over: what gunicorn knows as a client that left.
+            raise ConnectionResetError(errno.ECONNRESET, "the answer is not taken") from None
+
     def handle(self, conn: Connection) -> Any:
         result = super().handle(conn)
         if result is False:

@@ -312,6 +312,26 @@ def test_stalled_requests_come_free_together(served: Served) -> None:
             assert honest.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
+def ask_without_end(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: h\r\n\r\n")
+        time.sleep(0.003)
+
+
+def test_an_answer_that_is_not_taken_is_given_up(served: Served) -> None:
+    served.start("", 0.5, 60)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(10)
+        connection.connect(("127.0.0.1", served.port))
+        # Nothing is read, until the gateway cannot write any more and ends the connection.
+        with pytest.raises(ConnectionError):
+            ask_without_end(connection)
+    with connect(served, b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n") as honest:
+        assert honest.recv(65536).startswith(b"HTTP/1.1 200 ")
+    assert "Traceback" not in (served.folder / "stderr").read_text()
+
+
 @pytest.mark.parametrize("body", [b"zz\r\nabc\r\n0\r\n\r\n", b"3\r\nabcdef\r\n0\r\n\r\n", b"\r\n\r\n"])
 def test_a_malformed_chunk_is_the_clients_fault(served: Served, body: bytes) -> None:
     served.start()
