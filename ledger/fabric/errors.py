@@ -52,14 +52,11 @@ _RESPONSE: Final = re.compile(r"chaincode response (\d+), (.*)\Z", re.DOTALL)
 _MISMATCH: Final = "ProposalResponsePayloads do not match"
 _TOO_MANY: Final = "too many requests for "
 _TOO_LARGE: Final = ("larger than max", "REQUEST_ENTITY_TOO_LARGE", "maximum allowed")
-# What an orderer's answer, or a connection that never was, proves: the envelope was not taken.
-_REFUSALS: Final = (
-    "status=bad_request",
-    "status=forbidden",
-    "status=not_found",
-    "status=request_entity_too_large",
-)
-_NOT_REACHED: Final = ("error while dialing", "connection refused", "no raft leader")
+# What a connection that never was proves: the envelope was not taken. It proves so only where every orderer was
+# tried and failed. Of SmartBFT's orderers all are sent the envelope, and a peer gives up with "insufficient
+# number of orderers" once a quorum cannot confirm: its details name the failed alone, others may have it.
+_ALL_FAILED: Final = "no orderers could successfully process"
+_NOT_REACHED: Final = ("error while dialing", "connection refused")
 
 
 @dataclass(frozen=True)
@@ -163,30 +160,30 @@ class SubmitError(GatewayError):
     @property
     def is_refused(self) -> bool:
         """Whether the orderers (or the peer) refused the transaction as such: it was not taken."""
-        if self.code in (
+        return self.code in (
             grpc.StatusCode.ABORTED,
             grpc.StatusCode.FAILED_PRECONDITION,
             grpc.StatusCode.INVALID_ARGUMENT,
             grpc.StatusCode.NOT_FOUND,
             grpc.StatusCode.RESOURCE_EXHAUSTED,
-        ):
-            return True
-        return self._all_details(_REFUSALS)
+        )
 
     @property
     def is_definite(self) -> bool:
-        """Whether the transaction certainly was not taken. Otherwise it may yet be recorded."""
+        """Whether the transaction certainly was not taken. Otherwise it may yet be recorded.
+
+        Where SmartBFT orders, an orderer's refusal or absence never says so: others were sent it too.
+        """
         return (
             self.is_refused
             or self.is_busy
             or "no orderer nodes available" in self.message
-            or self._all_details(_REFUSALS + _NOT_REACHED)
+            or (_ALL_FAILED in self.message and bool(self.details) and all(map(_not_reached, self.details)))
         )
 
-    def _all_details(self, marks: tuple[str, ...]) -> bool:
-        return bool(self.details) and all(
-            any(mark in entry.message.lower() for mark in marks) for entry in self.details
-        )
+
+def _not_reached(entry: ErrorDetail) -> bool:
+    return any(mark in entry.message.lower() for mark in _NOT_REACHED)
 
 
 class CommitStatusError(GatewayError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
 import time
 from typing import Any
@@ -214,6 +215,27 @@ def test_one_orderer_of_two_may_have_taken_it(fake: FakeGateway, endpoint: Endpo
     done = submit(endpoint, member)
     assert done.block_number == 1
     assert len(fake.blocks) == 2
+
+
+@pytest.mark.parametrize(
+    "said", [DIAL.message, "received unsuccessful response from orderer: status=FORBIDDEN, info=no"]
+)
+def test_too_few_orderers_for_a_quorum_may_have_taken_it(
+    fake: FakeGateway, endpoint: Endpoint, member: Member, said: str
+) -> None:
+    """SmartBFT: all are sent the envelope, and only those that failed are told of."""
+    failed = (ErrorDetail("orderer:7050", "OrdererMSP", said),) * 2
+    words = (
+        "insufficient number of orderers could successfully process transaction to satisfy quorum requirement"
+    )
+    fault = Fault(grpc.StatusCode.UNAVAILABLE, words, failed)
+    fake.faults["Submit"].append(dataclasses.replace(fault, after=True))
+    done = submit(endpoint, member)
+    assert fake.find(done.transaction_id) == (1, CODE.VALID)
+    assert fake.calls == ["Endorse", "Submit", "CommitStatus"]
+    fake.faults["Submit"].extend([fault] * 99)
+    with pytest.raises(OutcomeUnknown):
+        submit(endpoint, member, timeout=1.0)
 
 
 def test_peers_that_differ_are_asked_again(fake: FakeGateway, endpoint: Endpoint, member: Member) -> None:
