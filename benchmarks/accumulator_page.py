@@ -206,10 +206,11 @@ def _service(result: Mapping[str, Any]) -> list[str]:
 
 def _stream(stream: Mapping[str, Any]) -> str:
     return (
-        f"`verify_stream` over {stream['claims']:,} claims of {stream['chains']} chains in turn, "
-        f"of elements that come again (a prime is tested once), in pure gmpy2: {_figure(stream['cpu_ms_each'])} ms of CPU time each where "
-        f"all hold; {_figure(stream['false_cpu_ms_each'])} ms where {stream['false']} do not, each of which "
-        f"it names. It never takes more than {_figure(stream['peak_mib'])} MiB, however many there are."
+        f"`verify_stream` over {stream['claims']:,} claims of {stream['chains']} chains in turn, of elements "
+        "that come again (a prime is tested once), in pure gmpy2: "
+        f"{_figure(stream['cpu_ms_each'])} ms of CPU time each where all hold; "
+        f"{_figure(stream['false_cpu_ms_each'])} ms where {stream['false']} do not, each of which it names. "
+        f"It never takes more than {_figure(stream['peak_mib'])} MiB, however many there are."
     )
 
 
