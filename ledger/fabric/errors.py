@@ -52,9 +52,9 @@ _RESPONSE: Final = re.compile(r"chaincode response (\d+), (.*)\Z", re.DOTALL)
 _MISMATCH: Final = "ProposalResponsePayloads do not match"
 _TOO_MANY: Final = "too many requests for "
 _TOO_LARGE: Final = ("larger than max", "REQUEST_ENTITY_TOO_LARGE", "maximum allowed")
-# What a connection that never was proves: the envelope was not taken. It proves so only where every orderer was
-# tried and failed. Of SmartBFT's orderers all are sent the envelope, and a peer gives up with "insufficient
-# number of orderers" once a quorum cannot confirm: its details name the failed alone, others may have it.
+# What a connection that never was proves: the envelope was not taken. It proves so only where every orderer
+# was tried and failed. Of SmartBFT's orderers all are sent the envelope, and a peer gives up ("insufficient
+# number of orderers") once a quorum cannot confirm: its details name the failed alone, others may have it.
 _ALL_FAILED: Final = "no orderers could successfully process"
 _NOT_REACHED: Final = ("error while dialing", "connection refused")
 

@@ -14,6 +14,7 @@ import grpc
 import grpc.aio
 from fabric_protos.common import common_pb2
 from fabric_protos.gateway import gateway_pb2
+from fabric_protos.orderer import ab_pb2
 
 from .checkpoints import Checkpoint
 from .client import Client
@@ -100,12 +101,14 @@ class EventsRequest(Generic[T]):
         message: bytes,
         signature: bytes,
         reconnect: Backoff | None,
+        tls_certificate_hash: bytes | None,
     ) -> None:
         self._client = client
         self._signer = signer
         self._message = message
         self._signature = signature
         self._reconnect = reconnect
+        self._tls_certificate_hash = tls_certificate_hash
 
     def get_bytes(self) -> bytes:
         """The request, serialised."""
@@ -127,6 +130,8 @@ class EventsRequest(Generic[T]):
         failures = 0
         while True:
             try:
+                if self._reconnect is not None:
+                    await self._settle(options)
                 async with aclosing(self._stream(options)) as stream:
                     async for each in stream:
                         failures = 0
@@ -139,6 +144,33 @@ class EventsRequest(Generic[T]):
             await asyncio.sleep(self._reconnect.pause(failures))
             self._message, self._signature = self._resume(), b""
 
+    async def _settle(self, options: CallOptions | None) -> None:
+        """Say by its number which block is the next: asked for "the next" again, a lost stream would skip all
+        that was committed meanwhile.
+        """
+        channel, position = self._start()
+        if not position.HasField("next_commit"):
+            return
+        payload = seek_payload(
+            channel,
+            self._signer.creator,
+            "newest",
+            stop="newest",
+            tls_certificate_hash=self._tls_certificate_hash,
+        )
+        newest = BlockEventsRequest(
+            self._client,
+            self._signer,
+            "filtered_block",
+            payload,
+            tls_certificate_hash=self._tls_certificate_hash,
+        )
+        async with newest.get_events(options) as blocks:
+            async for block in blocks:
+                self._message, self._signature = self._begin(int(block.number) + 1), b""
+                return
+        raise EventsError("the peer hands out no newest block")
+
     async def _sign(self) -> bytes:
         if not self._signature:
             self._signature = await self._signer.sign(self._message)
@@ -148,6 +180,14 @@ class EventsRequest(Generic[T]):
         raise NotImplementedError
 
     def _resume(self) -> bytes:
+        raise NotImplementedError
+
+    def _start(self) -> tuple[str, Any]:
+        """The channel, and where the message begins (``orderer.SeekPosition``)."""
+        raise NotImplementedError
+
+    def _begin(self, number: int) -> bytes:
+        """The message, but beginning with a block."""
         raise NotImplementedError
 
     def _failed(self, error: BaseException) -> EventsError | GatewayClosed:
@@ -174,9 +214,8 @@ class BlockEventsRequest(EventsRequest[Any]):
         reconnect: Backoff | None = None,
         tls_certificate_hash: bytes | None = None,
     ) -> None:
-        super().__init__(client, signer, message, signature, reconnect)
+        super().__init__(client, signer, message, signature, reconnect, tls_certificate_hash)
         self._kind = kind
-        self._tls_certificate_hash = tls_certificate_hash
         self._next: int | None = None
 
     def get_bytes(self) -> bytes:
@@ -214,15 +253,17 @@ class BlockEventsRequest(EventsRequest[Any]):
             call.cancel()
 
     def _resume(self) -> bytes:
-        if self._next is None:
-            return self._message
+        return self._message if self._next is None else self._begin(self._next)
+
+    def _start(self) -> tuple[str, Any]:
         payload = parse(common_pb2.Payload, self._message, "payload")
         channel = parse(common_pb2.ChannelHeader, payload.header.channel_header, "channel header")
+        return str(channel.channel_id), parse(ab_pb2.SeekInfo, payload.data, "seek info").start
+
+    def _begin(self, number: int) -> bytes:
+        channel, _ = self._start()
         return seek_payload(
-            channel.channel_id,
-            self._signer.creator,
-            self._next,
-            tls_certificate_hash=self._tls_certificate_hash,
+            channel, self._signer.creator, number, tls_certificate_hash=self._tls_certificate_hash
         )
 
     def _envelope(self) -> Any:
@@ -256,8 +297,9 @@ class ChaincodeEventsRequest(EventsRequest[ChaincodeEvent]):
         *,
         signature: bytes = b"",
         reconnect: Backoff | None = None,
+        tls_certificate_hash: bytes | None = None,
     ) -> None:
-        super().__init__(client, signer, message, signature, reconnect)
+        super().__init__(client, signer, message, signature, reconnect, tls_certificate_hash)
         self._last: ChaincodeEvent | None = None
 
     @staticmethod
@@ -308,9 +350,16 @@ class ChaincodeEventsRequest(EventsRequest[ChaincodeEvent]):
     def _resume(self) -> bytes:
         if self._last is None:
             return self._message
+        return self._begin(self._last.block_number, self._last.transaction_id)
+
+    def _start(self) -> tuple[str, Any]:
         request = parse(gateway_pb2.ChaincodeEventsRequest, self._message, "request")
-        request.start_position.CopyFrom(seek_position(self._last.block_number))
-        request.after_transaction_id = self._last.transaction_id
+        return str(request.channel_id), request.start_position
+
+    def _begin(self, number: int, after: str = "") -> bytes:
+        request = parse(gateway_pb2.ChaincodeEventsRequest, self._message, "request")
+        request.start_position.CopyFrom(seek_position(number))
+        request.after_transaction_id = after
         return bytes(request.SerializeToString())
 
     def _signed(self) -> Any:

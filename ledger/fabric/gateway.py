@@ -174,7 +174,11 @@ class Network:
         """The request alone, for signing elsewhere; see ``get_chaincode_events``."""
         message = ChaincodeEventsRequest.message(self._signer, self.name, chaincode, start_block, checkpoint)
         return ChaincodeEventsRequest(
-            self._client, self._signer, message, reconnect=reconnect if self._signer.can_sign else None
+            self._client,
+            self._signer,
+            message,
+            reconnect=reconnect if self._signer.can_sign else None,
+            tls_certificate_hash=self._tls_certificate_hash,
         )
 
     def get_chaincode_events(
@@ -190,7 +194,8 @@ class Network:
 
         Args:
             chaincode: its name.
-            start_block: where to begin; by default with the next block that is committed.
+            start_block: where to begin; by default with the next block that is committed after the stream was
+                opened, also where it is lost before that comes.
             checkpoint: takes precedence over ``start_block`` once it has seen anything.
             reconnect: how a lost stream is opened again, where it was; None to raise instead.
             options: of the call.
@@ -239,7 +244,8 @@ class Network:
         """Blocks (``common.Block``), each once, in order.
 
         Keyword arguments:
-            start_block: a number, ``"newest"``, or None for the next block that is committed.
+            start_block: a number, ``"newest"``, or None for the next block that is committed after the stream
+                was opened, also where it is lost before that comes.
             checkpoint: takes precedence over ``start_block`` once it has seen anything.
             stop_block: the last block, which must be there; without it the stream never ends by itself.
             reconnect: how a lost stream is opened again, where it was; None to raise instead.

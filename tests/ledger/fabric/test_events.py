@@ -76,6 +76,36 @@ def test_blocks_go_on_after_lost_connections(fake: FakeGateway, endpoint: Endpoi
     assert len(fake.streams) >= 4
 
 
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [("get_block_events", ()), ("get_filtered_block_events", ()), ("get_chaincode_events", ("basic",))],
+)
+def test_a_stream_lost_before_anything_came_skips_nothing(
+    fake: FakeGateway, endpoint: Endpoint, member: Member, method: str, arguments: tuple[str, ...]
+) -> None:
+    fake.append()
+
+    async def play() -> list[int]:
+        async with connect(endpoint, member[0], sign=member[1], tls_certificate_hash=b"h" * 32) as gateway:
+            network = gateway.get_network("chain")
+            async with getattr(network, method)(*arguments, reconnect=QUICK) as events:
+                first = asyncio.create_task(take(events, 1))
+                await asyncio.sleep(0.5)  # it is open
+                with fake.changed:
+                    fake.break_streams()
+                    fake.append()
+                    fake.append()
+                seen = [*await first, *await take(events, 3 if arguments else 1)]
+        if method == "get_block_events":
+            return [block.header.number for block in seen]
+        return [each.block_number if arguments else each.number for each in seen]
+
+    assert asyncio.run(play()) == ([2, 2, 3, 3] if arguments else [2, 3])
+    assert all(
+        header.tls_cert_hash == b"h" * 32 for header in fake.streams if hasattr(header, "tls_cert_hash")
+    )
+
+
 def test_a_lost_stream_is_told_where_that_is_wanted(
     fake: FakeGateway, endpoint: Endpoint, member: Member
 ) -> None:
