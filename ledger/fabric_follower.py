@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from typing import Any, Final
 
-from ledger.fabric.errors import GatewayClosed, GatewayError
+from ledger.fabric.errors import EventsError, GatewayClosed, GatewayError
 from ledger.fabric.events import Backoff
 from ledger.fabric.gateway import Network
 from ledger.fabric.loops import LoopThread
@@ -15,6 +16,7 @@ from ledger.fabric.transactions import Status
 
 __all__ = ["Follower"]
 
+_log = logging.getLogger(__name__)
 _RECONNECT: Final = Backoff(first=0.1, longest=1.0)
 
 
@@ -101,13 +103,22 @@ class Follower:
                     self.seen(int(block.number) + 1)
                     self._tell(block)
         except GatewayError as error:
-            with self._changed:
-                stream.failure = stream.failure or error
-                self._changed.notify_all()
+            self._fail(stream, error)
+        except Exception as error:
+            # A key that does not sign, a fault of the client: unsaid, a dead stream would count as alive.
+            _log.exception("the stream of blocks failed")
+            failure = EventsError(f"the stream of blocks failed: {error}")
+            failure.__cause__ = error
+            self._fail(stream, failure)
         finally:
             stream.flows = False
             for expected in list(self._expected.values()):
                 expected.cancel()
+
+    def _fail(self, stream: _Stream, error: GatewayError) -> None:
+        with self._changed:
+            stream.failure = stream.failure or error
+            self._changed.notify_all()
 
     def _tell(self, block: Any) -> None:
         for each in block.filtered_transactions:

@@ -71,12 +71,41 @@ def test_what_cannot_be_mended_is_raised_and_asked_again_later(
     for _ in range(2):
         with pytest.raises(GatewayError, match="NOT_FOUND"):
             nowhere.wait(0, 5)
-    fake.faults["DeliverFiltered"].append(Fault(grpc.StatusCode.PERMISSION_DENIED))
+    # Several: a call refused while its request is still written may fail as INTERNAL, which is tried anew.
+    fake.faults["DeliverFiltered"].extend([Fault(grpc.StatusCode.PERMISSION_DENIED)] * 9)
     follower = follow(gateway)
     with pytest.raises(GatewayError):
         follower.wait(0, 5)
+    fake.faults["DeliverFiltered"].clear()
     assert follower.wait(0, 5)
     follower.close()
+
+
+def test_a_key_that_fails_ends_the_stream_and_the_next_one_works(fake: FakeGateway) -> None:
+    from ledger.fabric import Endpoint
+
+    identity, sign = new_member()
+    away = threading.Event()
+
+    def sign_while_there(digest: bytes) -> bytes:
+        if away.is_set():
+            raise OSError("the key is away")
+        signature = sign(digest)
+        assert isinstance(signature, bytes)
+        return signature
+
+    with sync.connect(Endpoint(f"127.0.0.1:{fake.port}"), identity, sign=sign_while_there) as opened:
+        follower = follow(opened)
+        assert follower.wait(0, 5)
+        away.set()
+        fake.break_streams()
+        for _ in range(2):
+            with pytest.raises(GatewayError, match="the key is away"):
+                follower.wait(1, 5)
+        away.clear()
+        fake.append()
+        assert follower.wait(1, 20)
+        follower.close()
 
 
 def test_heights_learnt_otherwise_count(fake: FakeGateway, gateway: sync.Gateway) -> None:
