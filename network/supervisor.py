@@ -41,6 +41,7 @@ _LOGS_KEPT = 3
 _ROTATION_S = 5.0
 _TAIL_LINES = 20
 _YOUNG_S = 2.0
+_KILL_S = 10.0
 _GATE = 'read -r _ && exec "$@" < /dev/null'
 
 
@@ -253,22 +254,32 @@ class Supervisor:
                     raise ProcessFailed(f"{child.spec.name} keeps ending:\n{self.tail(child.spec.name)}")
 
     def end(self, names: Iterable[str], timeout_s: float = 20.0) -> None:
-        """End some processes and supervise them no longer; all at once, as ``stop`` does."""
+        """End some processes and supervise them no longer; all at once, as ``stop`` does.
+
+        Raises:
+            ProcessFailed: one outlives SIGKILL; it stays supervised, and recorded.
+        """
         with self._lock:
             taken = [self._children.pop(name) for name in names if name in self._children]
         self._end(taken, timeout_s)
 
     def stop(self, timeout_s: float = 20.0) -> None:
-        """End every process: SIGTERM, then SIGKILL after ``timeout_s`` seconds, to their children too."""
+        """End every process: SIGTERM, then SIGKILL after ``timeout_s`` seconds, to their children too.
+
+        Raises:
+            ProcessFailed: as ``end``.
+        """
         self._stopping.set()
         if self._thread is not None:
             os.eventfd_write(self._alarm, 1)
             self._thread.join()
             self._thread = None
-        self.end(self.names(), timeout_s)
-        if self._alarm >= 0:
-            os.close(self._alarm)
-            self._alarm = -1
+        try:
+            self.end(self.names(), timeout_s)
+        finally:
+            if self._alarm >= 0:
+                os.close(self._alarm)
+                self._alarm = -1
 
     def tail(self, name: str) -> str:
         """The end of a process's log."""
@@ -401,6 +412,7 @@ class Supervisor:
 
     def _end(self, children: Sequence[_Child], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
+        hanging: list[str] = []
         for child in children:
             if child.running is not None:
                 child.running.signal(signal.SIGTERM)
@@ -416,10 +428,17 @@ class Supervisor:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(running.process.pid, signal.SIGKILL)
             running.signal(signal.SIGKILL)
-            _readable([running.descriptor], 10.0)
+            if not _readable([running.descriptor], _KILL_S):
+                # Neither waited for without end nor forgotten.
+                with self._lock:
+                    self._children[child.spec.name] = child
+                hanging.append(f"{child.spec.name} (process {running.process.pid})")
+                continue
             running.forget()
             if self._records is not None:
                 self._records.remove(child.spec.name, running.process)
+        if hanging:
+            raise ProcessFailed(f"{', '.join(hanging)}: cannot be ended, hanging in the kernel")
 
 
 def _own_child(pid: int) -> ProcessId:
@@ -458,7 +477,12 @@ def _readable(descriptors: Iterable[int], timeout_s: float) -> bool:
 def _reason(code: int | None) -> str:
     if code is None:
         return "unknown, it was adopted"
-    return signal.Signals(-code).name if code < 0 else f"exit {code}"
+    if code >= 0:
+        return f"exit {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:  # a real-time signal has no name
+        return f"signal {-code}"
 
 
 def _turn_over(path: Path) -> None:

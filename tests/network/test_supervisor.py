@@ -130,6 +130,38 @@ def test_no_process_outlives_a_killed_supervisor(tmp_path: Path) -> None:
     wait_for(lambda: not alive(pid))
 
 
+def test_one_that_outlives_sigkill_is_told_and_its_record_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a process does that hangs in the kernel: here no signal reaches it."""
+    records = Records(tmp_path / "run")
+    supervisor = Supervisor(tmp_path, records=records)
+    supervisor.start(ProcessSpec("hanging", RECORDED))
+    with monkeypatch.context() as patch:
+        patch.setattr("network.supervisor._KILL_S", 0.05)
+        patch.setattr("network.supervisor._Running.signal", lambda *_: None)
+        patch.setattr("os.killpg", lambda *_: None)
+        began = time.monotonic()
+        with pytest.raises(ProcessFailed, match=rf"hanging \(process {supervisor.pid('hanging')}\): cannot"):
+            supervisor.end(["hanging"], 0.05)
+        assert time.monotonic() - began < 5
+    (record,) = records.living("node")
+    assert supervisor.pid("hanging") == record.process.pid
+    supervisor.stop()
+    assert not record.process.alive
+    assert records.all() == []
+
+
+def test_an_end_by_a_signal_without_a_name_is_told_and_it_is_started_again(tmp_path: Path) -> None:
+    with Supervisor(tmp_path, backoff_s=0.01) as supervisor:
+        supervisor.start(ProcessSpec("sleeper", SLEEPER))
+        first = supervisor.pid("sleeper")
+        assert first is not None
+        os.kill(first, 40)
+        wait_for(lambda: supervisor.pid("sleeper") not in (None, first))
+        assert supervisor.states()[0].last_end == "signal 40"
+
+
 def test_a_name_is_supervised_once(tmp_path: Path) -> None:
     with Supervisor(tmp_path) as supervisor:
         supervisor.start(ProcessSpec("one", SLEEPER))
