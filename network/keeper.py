@@ -139,12 +139,16 @@ class _Service:
                 known = {
                     name: supervisor.spec(name) for name in self._known(request) if name in supervisor.names()
                 }
-                supervisor.end(known, float(request["timeout_s"]))
-                self._stopped |= known
+                try:
+                    supervisor.end(known, float(request["timeout_s"]))
+                finally:  # one that cannot be ended is kept on; the others are stopped
+                    running = supervisor.names()
+                    self._stopped |= {name: spec for name, spec in known.items() if name not in running}
             case "start":
                 for name in self._known(request):
                     if name in self._stopped:
-                        supervisor.start(self._stopped.pop(name))
+                        supervisor.start(self._stopped[name])
+                        del self._stopped[name]
             case "states":
                 stopped = [ProcessState(name, "stopped", None, 0, 0, "") for name in self._stopped]
                 return {"states": [vars(state) for state in (*supervisor.states(), *stopped)]}
@@ -158,12 +162,14 @@ class _Service:
         return {"ok": True}
 
     def _keep(self, specs: Sequence[ProcessSpec]) -> None:
-        self._supervisor.end(self._outdated(specs), _PATIENCE_S)
-        running = self._supervisor.names()
-        for spec in specs:
-            self._stopped.pop(spec.name, None)
-            if spec.name not in running:
-                self._supervisor.start(spec)
+        try:
+            self._supervisor.end(self._outdated(specs), _PATIENCE_S)
+        finally:  # one that cannot be ended keeps none of the others from running
+            running = self._supervisor.names()
+            for spec in specs:
+                if spec.name not in running:
+                    self._supervisor.start(spec)
+                self._stopped.pop(spec.name, None)
 
     def _outdated(self, specs: Sequence[ProcessSpec]) -> list[str]:
         running = self._supervisor.names()

@@ -167,6 +167,8 @@ class Supervisor:
     def start(self, spec: ProcessSpec) -> None:
         """Start a process and keep it running.
 
+        A supervisor that never gives up tries again later where the system refuses to start it.
+
         Raises:
             ProcessFailed: one of this name is supervised, or the system refuses to start it.
         """
@@ -175,6 +177,9 @@ class Supervisor:
             try:
                 self._spawn(child)
             except OSError as error:
+                if self._max_restarts is None:
+                    self._put_off(child, error)
+                    return
                 del self._children[spec.name]
                 raise ProcessFailed(f"{spec.name} cannot be started: {error}") from error
 
@@ -393,10 +398,15 @@ class Supervisor:
             try:
                 self._spawn(child)
             except OSError as error:
-                # The disk is full, or there are too many processes: both pass.
-                child.young += 1
-                child.last_end = f"not started: {error}"
-                child.not_before = now + min(self._backoff * 2.0 ** min(child.young, 16), self._max_backoff)
+                self._put_off(child, error)
+
+    def _put_off(self, child: _Child, error: OSError) -> None:
+        """The disk is full, or there are too many processes: both pass."""
+        child.young += 1
+        child.last_end = f"not started: {error}"
+        pause = min(self._backoff * 2.0 ** min(child.young, 16), self._max_backoff)
+        child.not_before = time.monotonic() + pause
+        _log.warning("%s is %s; tried again in %.1f s", child.spec.name, child.last_end, pause)
 
     def _due(self, child: _Child) -> bool:
         """Whether the process is down and shall be started again."""

@@ -247,3 +247,24 @@ def test_a_process_waits_for_its_record(tmp_path: Path) -> None:
         supervisor.start(ProcessSpec("one", ["/bin/sh", "-c", f"touch {witness}; sleep 60"]))
     supervisor.stop()
     assert not witness.exists()
+
+
+def test_what_is_never_given_up_is_started_once_the_system_allows(tmp_path: Path) -> None:
+    class FullAtFirst(Records):
+        refused = 0
+
+        def write(self, record: Record) -> None:
+            if self.refused < 2:
+                self.refused += 1
+                raise OSError(28, "No space left on device")
+            super().write(record)
+
+    records = FullAtFirst(tmp_path / "run")
+    with Supervisor(tmp_path, records=records, max_restarts=None, backoff_s=0.05) as supervisor:
+        supervisor.start(ProcessSpec("one", RECORDED))
+        (state,) = supervisor.states()
+        assert (state.state, state.pid) == ("restarting", None)
+        assert "No space left" in state.last_end
+        wait_for(lambda: supervisor.pid("one") is not None)
+        assert records.refused == 2
+        assert [record.process.pid for record in records.living("node")] == [supervisor.pid("one")]
