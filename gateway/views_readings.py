@@ -16,7 +16,7 @@ from gateway.ingest import Answer
 from gateway.problems import Refusal
 from gateway.runtime import Runtime
 from gateway.schemas import ReadingHeaders, ReadingItem
-from gateway.web import answer, endpoint, group, json_body, validated
+from gateway.web import answer, endpoint, group, json_body, validated, whole_body
 from protocol.errors import ContentDigestMismatch, InvalidSignatureBase, MalformedHeaders, WrongChain
 from protocol.readings import SignedReading
 from protocol.signature_base import parse_http_headers
@@ -49,8 +49,7 @@ def readings(runtime: Runtime) -> APIBlueprint:
     @api.post("", summary="Record one reading", request_body=_BYTES, responses={201: RecordedView})
     @endpoint
     def submit(header: ReadingHeaders) -> Response:
-        request.max_content_length = limits.reading_bytes
-        data = request.get_data()
+        data = whole_body(limits.reading_bytes)
         try:
             reading = parse_http_headers(request.headers.items(), data, services.chain)
         except InvalidSignatureBase as error:
@@ -64,8 +63,7 @@ def readings(runtime: Runtime) -> APIBlueprint:
     @api.post("/batch", summary="Record many readings", request_body=_BATCH, responses={200: BatchAnswer})
     @endpoint
     def submit_batch() -> Response:
-        request.max_content_length = limits.batch_bytes
-        items = _items(json_body(), limits.batch_readings)
+        items = _items(json_body(limits.batch_bytes), limits.batch_readings)
         parsed = [_parse(item, position) for position, item in enumerate(items)]
         taken = iter(ingest.submit_many([item for item in parsed if isinstance(item, Submission)]))
         answers = [next(taken) if isinstance(item, Submission) else item for item in parsed]

@@ -19,7 +19,7 @@ from flask_openapi.models.response import Response as ResponseSpec
 from flask_openapi.models.tag import Tag
 from flask_openapi.openapi import OpenAPI
 from pydantic import BaseModel, ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from gateway.problems import MEDIA_TYPE, PROBLEMS, Problem, Refusal
 from ledger.errors import ContractRefused, LedgerError
@@ -37,6 +37,7 @@ __all__ = [
     "problem_response",
     "register_errors",
     "validated",
+    "whole_body",
 ]
 
 P = ParamSpec("P")
@@ -111,11 +112,34 @@ def endpoint(view: Callable[P, Response]) -> Callable[P, Response]:
     return wrapper
 
 
-def json_body() -> Any:
+def whole_body(limit: int | None = None) -> bytes:
+    """The request's whole body, whether its length was declared or it came in chunks.
+
+    Args:
+        limit: bytes at most; without one the application's ``MAX_CONTENT_LENGTH``.
+
+    Raises:
+        RequestEntityTooLarge: it is longer.
+    """
+    limit = request.max_content_length if limit is None else limit
+    if limit is not None:
+        # A stream of unknown length is cut at the maximum without a word: the byte beyond tells.
+        request.max_content_length = limit + 1
+    data = request.get_data()
+    if limit is not None and len(data) > limit:
+        raise RequestEntityTooLarge
+    return data
+
+
+def json_body(limit: int | None = None) -> Any:
     """The request's JSON: no duplicate keys, no floats.
+
+    Args:
+        limit: as of ``whole_body``.
 
     Raises:
         Refusal: another media type, or not such JSON.
+        RequestEntityTooLarge: it is longer.
     """
     if request.mimetype != "application/json":
         found = request.mimetype or "nothing"
@@ -123,7 +147,7 @@ def json_body() -> Any:
             "unsupported-media-type", f"application/json is wanted, not {found}", field="Content-Type"
         )
     try:
-        return parse_json(request.get_data())
+        return parse_json(whole_body(limit))
     except MalformedJson as error:
         raise Refusal("malformed-json", str(error)) from error
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gateway_site import BACKENDS, CHAIN, Clock, Site, check_problem, make_site, site_on
+from werkzeug.test import TestResponse
 
 from chaincode.api import DeviceStatus, SubmitBatch
 from gateway.app import runtime_of
@@ -122,6 +125,44 @@ def test_oversized_readings_are_413(site: Site) -> None:
     limit = Limits().reading_bytes
     check_problem(site.post(site.sign(b"x" * (limit + 1))), "too-large")
     assert site.post(site.sign(b"x" * limit)).status_code == 201
+
+
+def test_oversized_bodies_in_chunks_are_413(site: Site) -> None:
+    limit = Limits().reading_bytes
+    # The first has the digest of what a cut stream would leave.
+    cut = replace(site.sign(b"x" * limit), data=b"x" * (limit + 1))
+    for prepared in (cut, site.sign(b"x" * (limit + 1))):
+        check_problem(_post_in_chunks(site, "/v1/readings", prepared.data, prepared.headers()), "too-large")
+    whole = site.sign(b"x" * limit)
+    assert _post_in_chunks(site, "/v1/readings", whole.data, whole.headers()).status_code == 201
+    small = site.sign(b"x")
+    assert _post_in_chunks(site, "/v1/readings", small.data, small.headers()).status_code == 201
+
+
+def test_an_oversized_batch_in_chunks_is_413_and_records_nothing(site: Site) -> None:
+    limit = Limits().batch_bytes
+    headers = {"Content-Type": "application/json"}
+    item = site.sign(b"x").item()
+    del item["idempotency_key"]
+    # Blanks after the end: what a cut stream would leave is a good batch.
+    good = json.dumps({"readings": [item]}).encode()
+    before = site.ledger.count(SubmitBatch.FUNCTION)
+    response = _post_in_chunks(site, "/v1/readings/batch", good.ljust(limit + 1), headers)
+    check_problem(response, "too-large")
+    assert site.ledger.count(SubmitBatch.FUNCTION) == before
+    response = _post_in_chunks(site, "/v1/readings/batch", good.ljust(limit), headers)
+    assert [answer["status"] for answer in response.get_json()["answers"]] == ["recorded"]
+
+
+def _post_in_chunks(site: Site, path: str, data: bytes, headers: Mapping[str, str]) -> TestResponse:
+    """As a server hands on what comes with ``Transfer-Encoding: chunked``: no length, but an end."""
+    present = {name: value for name, value in headers.items() if value}
+    return site.http.post(
+        path,
+        input_stream=io.BytesIO(data),
+        headers={**present, "Transfer-Encoding": "chunked"},
+        environ_overrides={"wsgi.input_terminated": True},
+    )
 
 
 def test_a_device_suspended_elsewhere_is_refused_despite_the_cache(site: Site) -> None:

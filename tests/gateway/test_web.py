@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 
 import pytest
@@ -53,6 +54,13 @@ def test_bodies_that_are_none(site: Site, content_type: str | None, body: bytes,
 def test_a_body_beyond_the_limit_is_413(site: Site) -> None:
     body = b" " * (16 * 1024 * 1024 + 1)
     check_problem(site.http.post("/v1/devices", data=body, content_type="application/json"), "too-large")
+    chunked = site.http.post(
+        "/v1/devices",
+        input_stream=io.BytesIO(body),
+        content_type="application/json",
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    check_problem(chunked, "too-large")
 
 
 @pytest.mark.parametrize(
