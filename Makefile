@@ -18,7 +18,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench test-faults bench-accumulator native lock clean up down status logs doctor clean-network
+.PHONY: help demo test lint bench test-faults bench-fabric bench-accumulator native lock clean up down status logs doctor clean-network
 
 help: ## Print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,11 @@ lock: ## Resolve the lock files anew (versions and hashes, no addresses)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/base.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements/full.lock
 
-clean: ## Remove everything that was built (build/, caches); keeps .venv
-	@test ! -d "$(NETWORK)" -o ! -x $(BIN)/edgeproof || $(NETWORK_COMMAND) clean --yes --root "$(NETWORK)"
+clean: ## End the networks below build/ and remove everything that was built; keeps .venv
+	@for run in build/*/run; do \
+	  test -d "$$run" || continue; \
+	  network="$${run%/run}"; \
+	  test -x $(BIN)/edgeproof || { echo "$$network may be running, and there is no $(VENV) to end it with: \`make $(VENV)/.installed\` first" >&2; exit 2; }; \
+	  $(NETWORK_COMMAND) clean --yes --root "$$network" || exit; \
+	done
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
