@@ -58,6 +58,7 @@ def test_a_body_beyond_the_limit_is_413(site: Site) -> None:
         "/v1/devices",
         input_stream=io.BytesIO(body),
         content_type="application/json",
+        headers={"Transfer-Encoding": "chunked"},
         environ_overrides={"wsgi.input_terminated": True},
     )
     check_problem(chunked, "too-large")
