@@ -116,7 +116,7 @@ class _Service:
             answer = self._answer(request)
         except NetworkError as error:
             answer = {"error": str(error)}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             answer = {"error": f"not a request: {error!r}"}
         try:
             connection.sendall(json.dumps(answer).encode() + b"\n")

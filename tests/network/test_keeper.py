@@ -250,7 +250,7 @@ def test_nobody_is_held_up_by_a_client_that_talks_nonsense(root: Path) -> None:
     from network.control import keeper_socket
 
     keeper = Keeper.ensure(root)
-    for words in (b"", b"{\n", b"[]\n", b'{"do": "keep"}\n'):
+    for words in (b"", b"{\n", b"[]\n", b'{"do": "keep"}\n', b"[" * 100_000 + b"\n"):
         with keeper_socket(root / "run", "local") as address, socket.socket(socket.AF_UNIX) as connection:
             connection.connect(address)
             connection.sendall(words)
