@@ -174,7 +174,9 @@ class _Orderer:
 
     def broadcast(self, envelope: common_pb2.Envelope) -> None:
         """Submit an envelope."""
-        answer = next(self._stub.Broadcast(iter([envelope]), timeout=_TIMEOUT_S))
+        answer = next(self._stub.Broadcast(iter([envelope]), timeout=_TIMEOUT_S), None)
+        if answer is None:
+            raise NotReady(f"{self._chain}: an orderer ended the stream without an answer")
         if answer.status != common_pb2.Status.SUCCESS:
             status = common_pb2.Status.Name(answer.status)
             said = f"{self._chain}: the orderers refuse: {status}: {answer.info[:_SAID]}"
