@@ -115,12 +115,13 @@ def revoke(
         if "tls" in Path(name).name:
             raise IdentityProblem(f"{name}: Fabric heeds no revocation list in TLS; `renew --new-keys` it")
     chosen = [known[name] for name in dict.fromkeys(names)]
-    for status in chosen:
-        check_new_keys(network, status)
-    for status in chosen:
-        # Nobody heeds the list before it is published, by an administrator that is not on it.
-        former = read_file(layout.root / status.name / "cert.pem")
-        DevelopmentAuthority.load(layout.authority(status.msp_id)).revoke(former)
+    with working_alone(layout.run):
+        for status in chosen:
+            check_new_keys(network, status)
+        for status in chosen:
+            # Nobody heeds the list before it is published, by an administrator that is not on it.
+            former = read_file(layout.root / status.name / "cert.pem")
+            DevelopmentAuthority.load(layout.authority(status.msp_id)).revoke(former)
     replaced = renew(root, [status.name for status in chosen], new_keys=True, progress=progress)
     for msp_id in dict.fromkeys(status.msp_id for status in chosen):
         publish_msp(root, msp_id, progress=progress)

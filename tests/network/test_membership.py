@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from fabric_network import fabric_bin, on_free_ports
+from prepared_network import prepared
 
 from audit.blocks import TrustedChains
 from audit.chain import check_chain
@@ -33,6 +34,7 @@ from network import Network, Topology, down, named_topology, renew, up
 from network.consenters import settle_orderers
 from network.errors import IdentityProblem, NetworkError
 from network.membership import publish_msp, revoke
+from network.records import working_alone
 from network.renewal import identities
 from network.updates import read_configuration
 
@@ -186,6 +188,15 @@ def test_a_revoked_member_is_turned_away_and_its_successor_let_in(network: Netwo
     assert not any(refused(network, Signer.load(network.root / name, msp_id=OWNER)) for name in names)
     assert publish_msp(network.root, OWNER) == []  # all is known
     probe(network, EDGE)
+
+
+def test_nothing_is_revoked_while_another_command_is_at_work(tmp_path: Path) -> None:
+    layout, _ = prepared(tmp_path / "network", "dev")
+    authority = layout.authority(OWNER)
+    before = {path: path.read_bytes() for path in authority.rglob("*") if path.is_file()}
+    with working_alone(layout.run), pytest.raises(NetworkError, match="another command is changing"):
+        revoke(layout.root, [f"identities/{OWNER}/auditor"])
+    assert {path: path.read_bytes() for path in authority.rglob("*") if path.is_file()} == before
 
 
 def test_members_of_a_second_authority_are_let_in(network: Network, tmp_path: Path) -> None:
