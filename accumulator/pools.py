@@ -47,6 +47,7 @@ class WitnessPool:
 
     def __init__(self, workers: int | None = None) -> None:
         self._workers = max(1, workers if workers is not None else os.cpu_count() or 1)
+        self._lock = threading.Lock()
         self._executor: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> "WitnessPool":
@@ -59,9 +60,10 @@ class WitnessPool:
 
     def close(self) -> None:
         """End the processes; work that has not begun is dropped."""
-        if self._executor is not None:
-            self._executor.shutdown(cancel_futures=True)
-            self._executor = None
+        with self._lock:
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(cancel_futures=True)
 
     def warm(self) -> None:
         """Start the processes now, so that the first range does not wait for them."""
@@ -109,11 +111,12 @@ class WitnessPool:
         return run.witnesses(value_before, self._workers, progress, each, cancelled)
 
     def _running(self) -> ProcessPoolExecutor:
-        if self._executor is None:
-            self._executor = ProcessPoolExecutor(
-                self._workers, mp_context=get_context("spawn"), initializer=_end_with_parent
-            )
-        return self._executor
+        with self._lock:  # a second executor would never be shut down
+            if self._executor is None:
+                self._executor = ProcessPoolExecutor(
+                    self._workers, mp_context=get_context("spawn"), initializer=_end_with_parent
+                )
+            return self._executor
 
 
 def _end_with_parent() -> None:

@@ -2,7 +2,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,30 @@ def is_running(process):
         return bool(Path(f"/proc/{process}/cmdline").read_bytes())
     except FileNotFoundError:
         return False
+
+
+def test_threads_that_come_at_once_share_one_executor(monkeypatch):
+    made = []
+
+    class Slow:
+        def __init__(self, *args, **options):
+            time.sleep(0.05)
+            made.append(self)
+
+        def submit(self, work):
+            done = Future()
+            done.set_result(work())
+            return done
+
+        def shutdown(self, **options):
+            made.remove(self)
+
+    monkeypatch.setattr("accumulator.pools.ProcessPoolExecutor", Slow)
+    with WitnessPool(2) as pool:
+        threads = [threading.Thread(target=pool.warm) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(made) == 1
+    assert made == []
