@@ -43,7 +43,7 @@ def add_edge(
     fabric_bin = Settings.from_environment().fabric_bin
     added = add(root, name, probe, host=host or None, fabric_bin=fabric_bin, progress=progress)
     adopt(root, added.topology, progress)
-    progress(f"{name} is there; restart `edgeproof run` for its gateway and signers")
+    progress(f"{name} is there")
 
 
 @app.command(epilog=EXIT_CODES)
