@@ -7,9 +7,10 @@ from typing import Literal
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
-from chaincode.api import CutStatus, GetAnchor, GetCut
+from chaincode.api import CutStatus, GetAnchor, GetCut, GetSource, Source
 from gateway.answers import AnchorsView, AnchorView, ChainsView, ChainView
 from gateway.problems import Refusal
+from gateway.relay_reader import signatures_over
 from gateway.runtime import Runtime
 from gateway.schemas import AnchorPath, AnchorsQuery, ChainPath
 from gateway.web import answer, endpoint, group
@@ -99,7 +100,11 @@ def _own(ledger: Ledger, number: int) -> SignedStatement | None:
     status = _own_cut(ledger, number)
     if status is None or not status.statements:
         return None
-    return SignedStatement(status.statements[0], status.signatures)
+    statement, signatures = status.statements[0], status.signatures
+    if len(status.statements) > 1:  # not all signatures are over the first
+        source: Source = evaluate_typed(ledger, GetSource(chain=ledger.chain))
+        signatures = signatures_over(statement, status, source.roster)
+    return SignedStatement(statement, signatures)
 
 
 def _own_cut(ledger: Ledger, number: int) -> CutStatus | None:

@@ -6,20 +6,23 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flask.testing import FlaskClient
 from gateway_site import OPERATOR, TOKEN, check_problem
+from statements import Signers, altered, make_statement
 from werkzeug.test import TestResponse
 from world import MAIN, World, build_world
 from world_training import start_training
 
-from chaincode.api import PublishModel
+from chaincode.api import CutStatus, GetCut, GetSource, PublishModel, Source
+from chaincode.payloads import encode_result
 from gateway.app import create_app
 from gateway.services import Services
+from gateway.views_chains import _own
 from identity import Role
-from ledger.port import call
+from ledger.port import Ledger, call
 from protocol.anchors import AnchorStatement
 from protocol.bundle import ProvenElement, parse_bundle
 from protocol.encodings import from_json
@@ -237,3 +240,32 @@ def test_all_witnesses_of_a_range_are_made_for_the_operator_alone(edge: Edge) ->
         time.sleep(0.01)
     assert (view["state"], view["made"]) == ("done", view["whole"])
     assert edge.http.delete(address, headers=OPERATOR).get_json()["state"] == "done"
+
+
+class Torn:
+    """A chain whose organisations signed two statements with one number."""
+
+    chain = "edge-a"
+
+    def __init__(self) -> None:
+        signers = Signers(self.chain)
+        one = make_statement(self.chain, 1)
+        other = altered(one, tree_root=b"\x07" * 32)
+        self.first = sorted((one, other), key=AnchorStatement.digest)[0]
+        self.second = other if self.first == one else one
+        self.own = signers.sign(self.first).signatures[0]
+        signatures = (self.own, signers.sign(self.second).signatures[1])
+        self.answers = {
+            GetCut: CutStatus(1, (self.first, self.second), signatures),
+            GetSource: Source(self.chain, b"n", "challenge", signers.roster),
+        }
+
+    def evaluate(self, message: Any) -> bytes:
+        return encode_result(message.FUNCTION, self.answers[type(message)])
+
+
+def test_an_anchor_has_its_own_signatures_alone() -> None:
+    torn = Torn()
+    shown = _own(cast(Ledger, torn), 1)
+    assert shown is not None
+    assert (shown.statement, shown.signatures) == (torn.first, (torn.own,))
