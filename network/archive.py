@@ -27,13 +27,21 @@ from typing import IO, Any, Final
 
 from network.errors import SnapshotError
 
-__all__ = ["SCHEMA", "pack", "unpack"]
+__all__ = ["LEFT_OUT", "SCHEMA", "pack", "unpack"]
 
 SCHEMA: Final = "edgeproof/network-archive/v1"
+LEFT_OUT: Final = frozenset({"run", "logs"})
+"""Folders that no archive holds: what runs where is true of the folder that it was written in alone."""
 _ABOUT: Final = "about.json"
 _MANIFEST: Final = "manifest.json"
 _CHUNK: Final = 1024 * 1024
 _MAX_JSON: Final = 64 * 1024 * 1024
+_NAME: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # of a network or host; it is printed in commands
+_CREATED: Final = r"[0-9T:.+Z-]{1,40}"
+_DAMAGED: Final = (
+    *(tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError),
+    *(ValueError, KeyError, RecursionError),  # of its documents
+)
 _LEVEL: Final = 1  # what is large here (preallocated logs, protobuf) is as small at level 1
 
 
@@ -44,7 +52,7 @@ def pack(root: Path, paths: Iterable[str], target: Path, about: dict[str, Any]) 
         root: the folder.
         paths: the files to take, relative to it; nobody may write to them meanwhile.
         target: the archive; must not exist.
-        about: what to say about it, for ``unpack``.
+        about: what to say about it, for ``unpack``: ``kind``, ``name``, perhaps ``host``.
 
     Returns:
         How many files it holds.
@@ -96,14 +104,18 @@ def unpack(archive: Path, root: Path) -> dict[str, Any]:
         root: a folder that is empty or does not exist.
 
     Returns:
-        What the archive says about itself.
+        What the archive says about itself: ``kind``, ``name``, ``created``, and ``host`` of a host's part.
 
     Raises:
-        SnapshotError: the archive is damaged or foreign or cannot be read, ``root`` is not empty, or the disk
-            refuses.
+        SnapshotError: the archive is damaged or foreign or cannot be read, ``root`` is not empty or is where
+            this process works, or the disk refuses.
     """
+    root = root.resolve()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise SnapshotError(f"{root} is not empty; restore into another folder, or remove that one first")
+    if root.exists() and root.samefile("."):
+        # It is replaced as a whole: whoever stays in it would be left in a folder that is gone.
+        raise SnapshotError(f"{root} is where you are: go out of it and name it, by --root {root.name}")
     staging = root.with_name(f".{root.name}.{secrets.token_hex(4)}.restoring")
     try:
         staging.mkdir(mode=0o700, parents=True)
@@ -114,7 +126,7 @@ def unpack(archive: Path, root: Path) -> dict[str, Any]:
                 while chunk := raw.read(_CHUNK):
                     if chunk.strip(b"\0"):
                         raise ValueError("something follows its end")
-        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, KeyError) as error:
+        except _DAMAGED as error:
             raise SnapshotError(f"{archive} is damaged, or no archive of a network: {error}") from error
         if root.exists():
             root.rmdir()
@@ -168,9 +180,7 @@ def _extract(members: tarfile.TarFile, folder: Path) -> dict[str, Any]:
         if about is None:
             if member.name != _ABOUT:
                 raise ValueError(f"it does not begin with {_ABOUT}")
-            about = _json(content)
-            if about.get("schema") != SCHEMA:
-                raise ValueError(f"its schema is {about.get('schema')!r}, not {SCHEMA}")
+            about = _about(content)
         elif member.name == _MANIFEST:
             manifest = _json(content)
         elif member.name in found:
@@ -182,6 +192,20 @@ def _extract(members: tarfile.TarFile, folder: Path) -> dict[str, Any]:
     for name in sorted({*found, *manifest}):
         if found.get(name) != manifest.get(name):
             raise ValueError(f"{name} is not what the manifest says")
+    return about
+
+
+def _about(content: IO[bytes]) -> dict[str, Any]:
+    about = _json(content)
+    if about.get("schema") != SCHEMA:
+        raise ValueError(f"its schema is {about.get('schema')!r}, not {SCHEMA}")
+    wanted = {"kind": "snapshot|host", "name": _NAME, "created": _CREATED}
+    if about.get("kind") == "host":
+        wanted["host"] = _NAME
+    for key, pattern in wanted.items():
+        value = about.get(key)
+        if not isinstance(value, str) or re.fullmatch(pattern, value) is None:
+            raise ValueError(f"{_ABOUT} does not say its {key}")
     return about
 
 
@@ -197,6 +221,8 @@ def _safe(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or str(path) != name or re.search(r"[\x00-\x1f]", name):
         raise ValueError(f"{name!r} is no path below the folder")
+    if path.parts[0] in LEFT_OUT:
+        raise ValueError(f"{name!r}: {path.parts[0]}/ is never in a copy")
     return path
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from network.archive import pack, unpack
+from network.archive import LEFT_OUT, pack, unpack
 from network.control import Keeper
 from network.errors import SnapshotError
 from network.layout import Layout
@@ -19,8 +19,6 @@ from network.records import Records, working_alone
 from network.topology import Topology
 
 __all__ = ["files_below", "restore", "snapshot"]
-
-_LEFT_OUT = frozenset({"run", "logs"})
 
 
 def snapshot(
@@ -78,7 +76,7 @@ def restore(archive: Path, root: Path) -> dict[str, Any]:
         What the archive says about itself: ``kind``, ``name``, ``created``, and ``host`` of a host's part.
 
     Raises:
-        SnapshotError: the archive is damaged or foreign; or ``root`` is not empty.
+        SnapshotError: as ``network.archive.unpack``.
     """
     return unpack(archive, root)
 
@@ -87,7 +85,7 @@ def files_below(root: Path) -> list[str]:
     """Everything that has to be kept, relative to the folder, in order."""
     found = []
     for folder in sorted(root.iterdir()):
-        if folder.name in _LEFT_OUT:
+        if folder.name in LEFT_OUT:
             continue
         inside = [folder] if folder.is_file() else sorted(folder.rglob("*"))
         found += [str(path.relative_to(root)) for path in inside if path.is_file()]

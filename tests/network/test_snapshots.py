@@ -185,3 +185,77 @@ def test_links_extra_files_and_missing_files_are_refused(root: Path, tmp_path: P
         with pytest.raises(SnapshotError, match="damaged, or no archive"):
             restore(tmp_path / f"bad{number}", tmp_path / "again")
         assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("name", ["run/peer.json", "run", "logs/peer.log"])
+def test_records_of_processes_are_taken_from_no_archive(root: Path, tmp_path: Path, name: str) -> None:
+    snapshot(root, tmp_path / "kept")
+
+    def edit(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+        manifest = json.loads(members[-1][1])
+        manifest[name] = manifest.pop(members[1][0].name)
+        members[1][0].name = name
+        members[-1] = (members[-1][0], json.dumps(manifest).encode())
+
+    rebuilt(tmp_path / "kept", tmp_path / "bad", edit)
+    with pytest.raises(SnapshotError, match="never in a copy"):
+        restore(tmp_path / "bad", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": None},
+        {"name": "a; b"},
+        {"name": 1},
+        {"created": None},
+        {"created": "\x1b[2J"},
+        {"kind": None},
+        {"kind": "host"},
+        {"kind": "host", "host": "\ud800"},
+    ],
+)
+def test_an_archive_that_does_not_say_what_it_is_leaves_nothing(
+    root: Path, tmp_path: Path, change: dict[str, object]
+) -> None:
+    snapshot(root, tmp_path / "kept")
+
+    def edit(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+        about = json.loads(members[0][1]) | change
+        said = {key: value for key, value in about.items() if value is not None}
+        members[0] = (members[0][0], json.dumps(said).encode())
+
+    rebuilt(tmp_path / "kept", tmp_path / "bad", edit)
+    with pytest.raises(SnapshotError, match="does not say its"):
+        restore(tmp_path / "bad", tmp_path / "again")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "kept", "net"]
+
+
+def test_an_archive_nested_too_deep_is_refused(root: Path, tmp_path: Path) -> None:
+    snapshot(root, tmp_path / "kept")
+
+    def edit(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+        members[0] = (members[0][0], b"[" * 200_000)
+
+    rebuilt(tmp_path / "kept", tmp_path / "bad", edit)
+    with pytest.raises(SnapshotError, match="damaged, or no archive"):
+        restore(tmp_path / "bad", tmp_path / "again")
+
+
+def test_the_folder_may_be_named_in_any_way_but_not_be_where_one_is(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot(root, tmp_path / "kept")
+    (tmp_path / "empty" / "below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "empty" / "below")
+    for name in (".", "../below"):
+        with pytest.raises(SnapshotError, match=r"is where you are.*--root below"):
+            restore(tmp_path / "kept", Path(name))
+    (tmp_path / "empty" / "below").rmdir()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to("empty")
+    restore(tmp_path / "kept", Path("link/more/.."))
+    assert contents(tmp_path / "empty") == contents(root)
+    restore(tmp_path / "kept", Path("net/../again"))
+    assert contents(tmp_path / "again") == contents(root)
