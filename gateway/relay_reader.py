@@ -126,13 +126,13 @@ class ChainReader:
 
     def follow(self, stop: threading.Event) -> None:
         """Read until ``stop`` is set; a chain that does not answer is asked again, less and less often."""
-        pause = 0.0
+        pause, told = 0.0, ""
         while not stop.is_set():
             try:
                 self.read()
                 if pause:
                     _log.info("%s answers again", self._chain)
-                pause = 0.0
+                pause, told = 0.0, ""
                 if self._halted:
                     stop.wait(_LONGEST_PAUSE_S)
                     continue
@@ -142,7 +142,8 @@ class ChainReader:
                     if stop.is_set() or self._claims:
                         break
             except LedgerError as error:
-                if not pause:
+                if str(error) != told:  # each fault of a series once
+                    told = str(error)
                     _log.warning("cannot read %s: %s", self._chain, error)
                 pause = min(_LONGEST_PAUSE_S, pause * 2 or _FIRST_PAUSE_S)
                 stop.wait(pause)

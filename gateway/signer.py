@@ -86,19 +86,20 @@ class AnchorSigner:
 
     def run(self, stop: threading.Event) -> None:
         """Follow the chain until ``stop`` is set; faults are logged and tried again."""
-        pause = 0.0
+        pause, told = 0.0, ""
         while not stop.is_set():
             try:
                 self.step()
                 if pause:
                     _log.info("%s answers again", self._ledger.chain)
-                pause = 0.0
+                pause, told = 0.0, ""
                 if self._height < 0:
                     stop.wait(_LAG_S)
                 while not stop.is_set() and not self._ledger.wait(self._height, _WAIT_S):
                     pass
             except LedgerError as error:
-                if not pause:
+                if str(error) != told:  # each fault of a series once
+                    told = str(error)
                     _log.warning("%s: %s", self._ledger.chain, error)
                 self._height = -1
                 pause = min(pause * 2 or _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
