@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from edgeproof.ceremony.files import ModulusFile, load_modulus
-from edgeproof.ceremony.roster import Roster, make_identity, seat_of
+from edgeproof.ceremony.roster import Roster, default_batch, make_identity, seat_of
 from edgeproof.ceremony.runner import MODULUS_FILE
 from edgeproof.errors import CeremonyFailed
 from identity.files import write_file
@@ -25,16 +25,37 @@ _RESTARTS = 10
 _GRACE = 15.0
 
 
-def make_local(out: Path, parties: int, bits: int, batch: int = 0) -> Roster:
-    """Identities and a roster for `parties` processes on loopback, below `out`.
+def make_local(
+    out: Path, parties: int | None = None, bits: int | None = None, batch: int | None = None
+) -> Roster:
+    """Identities and a roster for processes on loopback, below `out`.
 
     A folder that holds a ceremony keeps it: an interrupted one can be gone on with.
 
+    Args:
+        out: folder to make, or one that holds a ceremony.
+        parties: how many processes; None for 3, or as many as the folder's ceremony has. So for the others.
+        bits: of the modulus; None for 2048.
+        batch: candidates a message round; 0 or None for as many as fit the bits.
+
     Raises:
-        CeremonyFailed: the numbers are out of bounds.
+        CeremonyFailed: the numbers are out of bounds, or the folder's ceremony has others.
     """
     if (out / ROSTER_FILE).exists():
-        return Roster.load(out / ROSTER_FILE)
+        held = Roster.load(out / ROSTER_FILE)
+        wanted_batch = default_batch(held.bits) if batch == 0 else batch
+        for what, asked, has in (
+            ("parties", parties, len(held.parties)),
+            ("bits", bits, held.bits),
+            ("candidates a batch", wanted_batch, held.batch),
+        ):
+            if asked not in (None, has):
+                raise CeremonyFailed(
+                    f"{out} holds a ceremony with {has} {what}, not {asked}: go on with it without that "
+                    "option, or name another folder"
+                )
+        return held
+    parties, bits, batch = parties or 3, bits or 2048, batch or 0
     out.mkdir(parents=True, exist_ok=True)
     seats = [
         seat_of(make_identity(f"party-{number}", out / f"party-{number}" / "identity"), "127.0.0.1", port)

@@ -113,12 +113,16 @@ def take_part(
 @app.command()
 def run(
     out: Annotated[Path, typer.Argument(help="Folder to make, or one that was interrupted.")],
-    parties: Annotated[int, typer.Option(min=3, max=16, help="Number of processes.")] = 3,
-    bits: Bits = 2048,
-    batch: Batch = 0,
+    parties: Annotated[int | None, typer.Option(min=3, max=16, help="Number of processes (3).")] = None,
+    bits: Annotated[int | None, typer.Option(min=512, max=4096, help="Length of the modulus (2048).")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=0, max=4096, help="Candidates a message round (0: by size).")
+    ] = None,
     patience: Patience = 120,
 ) -> None:
-    """Run all parties as processes of this machine, to try it out: who runs it could learn the factors."""
+    """Run all parties as processes of this machine, to try it out: who runs it could learn the factors.
+
+    A folder that was interrupted keeps its numbers."""
     from edgeproof.ceremony.local import make_local, run_local
 
     roster = make_local(out, parties, bits, batch)

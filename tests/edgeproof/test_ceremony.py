@@ -226,6 +226,19 @@ def test_the_command_runs_verifies_and_shows(tmp_path: Path) -> None:
     assert isinstance(refused.exception, CeremonyFailed)
 
 
+@pytest.mark.parametrize("option", ["--parties=4", "--bits=1024", "--batch=64", "--batch=0"])
+def test_a_folder_that_holds_another_ceremony_is_refused(tmp_path: Path, option: str) -> None:
+    from typer.testing import CliRunner
+
+    from edgeproof.cli import app
+
+    roster = make_local(tmp_path, 3, 512, 16)
+    refused = CliRunner().invoke(app, ["ceremony", "run", str(tmp_path), option])
+    assert isinstance(refused.exception, CeremonyFailed)
+    assert "holds a ceremony with" in str(refused.exception)
+    assert make_local(tmp_path) == make_local(tmp_path, 3, 512, 16) == roster
+
+
 def test_a_roster_is_made_from_certificates(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
