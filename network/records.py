@@ -141,21 +141,24 @@ class Records:
         temporary.replace(self._path(record.name))
 
     def read(self, name: str) -> Record | None:
-        """One record; None where there is none, or none that can be read."""
+        """One record; None where there is none, none that can be read, or another process's."""
         try:
             found: dict[str, Any] = json.loads(self._path(name).read_bytes())
+            process = found["process"]
+            if found["name"] != name:
+                return None  # a copy under another name: nobody wrote this process down as that one
             return Record(
-                name=str(found["name"]),
+                name=name,
                 kind=str(found["kind"]),
                 host=str(found["host"]),
-                process=ProcessId(**found["process"]),
+                process=ProcessId(int(process["pid"]), int(process["started"]), str(process["boot"])),
                 command=tuple(found["command"]),
                 environment=dict(found["environment"]),
                 since=float(found["since"]),
                 reads=tuple(found.get("reads", ())),
                 read=str(found.get("read", "")),
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             # Half a record does not arise; one that somebody spoilt says nothing that could be relied on.
             return None
 

@@ -54,6 +54,13 @@ def test_every_process_of_the_topology_is_there_whether_it_runs_or_not(root: Pat
     assert found["keeper.local"].kind == "keeper"
 
 
+def test_records_that_nobody_can_read_are_no_processes(root: Path) -> None:
+    names = [process.name for process in status(root)]
+    (root / "run").mkdir(exist_ok=True)
+    (root / "run" / "deep.json").write_text("[" * 100_000)
+    assert [process.name for process in status(root)] == names
+
+
 def test_how_a_process_is_doing(root: Path) -> None:
     keeper = Keeper.ensure(root)
     stopped, broken, killed = [node.name for node in Topology.load(root / "topology.yaml").nodes][:3]
