@@ -45,6 +45,7 @@ __all__ = ["Backend", "ChainPlan", "Deployment", "Plan"]
 _SCHEMA = "edgeproof/deployment/v1"
 _PLAN_FILE = "deployment.json"
 _MODULUS_FILE = "modulus.json"
+_CHAINS = "chains"
 _OWNER_FILE = "owner.pem"
 _OWNER_ALGORITHM = "ecdsa-p256-sha256"
 _SAFE_BITS = 2048
@@ -178,22 +179,27 @@ class Deployment:
         A half-made folder (no plan file) is cleared first; a finished one is refused.
 
         Raises:
-            DeploymentError: ``root`` holds a deployment, or files that are not ours.
+            DeploymentError: ``root`` holds a deployment or a network, or files that are not ours.
         """
         if cls.exists(root):
             raise DeploymentError(f"{root} already holds a deployment")
-        for part in ("identities", "chains", "stores", "state"):
-            shutil.rmtree(root / part, ignore_errors=True)
-        (root / _MODULUS_FILE).unlink(missing_ok=True)
+        if (root / "topology.yaml").exists():
+            raise DeploymentError(f"{root} already holds a network")
+        # The chains' folder is made first and goes last: without it, identities are somebody else's.
+        if (root / _CHAINS).is_dir():
+            (root / _MODULUS_FILE).unlink(missing_ok=True)
+            for part in ("identities", "stores", "state", _CHAINS):
+                shutil.rmtree(root / part, ignore_errors=True)
         root.mkdir(parents=True, exist_ok=True)
         if any(root.iterdir()):
             raise DeploymentError(f"{root} is not empty and holds no deployment")
+        (root / _CHAINS).mkdir(mode=0o700)
         start = now or datetime.now(UTC)
         for chain in plan.chains:
             _make_orderer(root, chain.chain, start)
             for msp_id in chain.organisations:
                 _make_organisation(root, msp_id, start)
-        for part in ("chains", "stores", "state"):
+        for part in ("stores", "state"):
             (root / part).mkdir(mode=0o700, exist_ok=True)
         return cls._unfinished(root, plan)
 
@@ -290,7 +296,7 @@ class Deployment:
 
     def ledger_path(self, chain: str) -> Path:
         """The chain's ledger file, on the embedded ledger."""
-        return self.root / "chains" / f"{chain}.sqlite"
+        return self.root / _CHAINS / f"{chain}.sqlite"
 
     def store_path(self, chain: str) -> Path:
         """The content-addressed store of a chain's site."""

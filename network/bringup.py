@@ -19,7 +19,7 @@ from network.errors import NetworkError, PortTaken, TopologyError
 from network.files import write_text, write_yaml
 from network.identities import make_node_identities, make_organisations
 from network.layout import Layout
-from network.listeners import check_ports
+from network.listeners import check_ports, port_problems
 from network.network import Network, ReadyProbe
 from network.orderer_config import orderer_config
 from network.packages import Package, make_package, packages_in_use, write_builder, write_connection
@@ -57,19 +57,23 @@ def up(
 
     Raises:
         TopologyError: the folder has a network of another topology; or no such host.
+        NetworkError: the folder holds a deployment on another ledger, or another command is changing it.
         ProgramMissing: a program of Fabric is missing or too old.
         IdentityProblem: an identity that is there cannot be used.
-        PortTaken: somebody else listens where a process should.
+        PortTaken: somebody else listens where a process should; no folder is made then.
         ProcessFailed: a process keeps ending; with the end of its log.
         CommandFailed: one of Fabric's tools refuses.
         NotReady: something did not come about in time.
-        NetworkError: another command is changing the network.
         Exception: whatever the probe raises.
     """
-    programs = find_programs(fabric_bin)
     layout = Layout.of(root)
+    # All of this before anything is written.
+    layout.check_vacant()
+    programs = find_programs(fabric_bin)
     if topology is not None:
-        _host(topology, host)  # before anything is written
+        here = _host(topology, host)
+        if not layout.topology.exists():
+            _check_ports(layout, topology, here)
     with working_alone(layout.run):
         topology = _keep_topology(layout, topology)
         if not packages_in_use(layout):
@@ -262,9 +266,5 @@ def _same_but_for_changes(found: Topology, given: Topology) -> bool:
 
 def _check_ports(layout: Layout, topology: Topology, host: str) -> None:
     """Say at once, and by name, what would otherwise be a process that keeps ending."""
-    for found in check_ports(layout, topology, host):
-        if found.problem:
-            raise PortTaken(
-                f"{found.node.bound(found.use)} ({found.use} of {found.node.name}) {found.problem}; "
-                f"{found.remedy}"
-            )
+    for found in port_problems(layout, topology, check_ports(layout, topology, host)):
+        raise PortTaken(f"{found.subject} {found.text}; {found.remedy}")

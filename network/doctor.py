@@ -19,8 +19,9 @@ from typing import Final, Literal
 
 from cryptography import x509
 
+from network.errors import NetworkError
 from network.layout import Layout
-from network.listeners import check_ports
+from network.listeners import check_ports, port_problems
 from network.processes import expected_nodes
 from network.programs import NEEDED, OLDEST, find_program, program_version
 from network.records import Records
@@ -66,6 +67,7 @@ def doctor(
     layout = Layout.of(root)
     nodes = [node for node in topology.nodes if host in (None, node.host)]
     return [
+        *_folder(layout),
         *_programs(fabric_bin),
         *_packages(),
         *_ports(layout, topology, host),
@@ -76,6 +78,13 @@ def doctor(
         *_identities(layout),
         *_records(layout),
     ]
+
+
+def _folder(layout: Layout) -> Iterator[Finding]:
+    try:
+        layout.check_vacant()
+    except NetworkError as error:
+        yield Finding("problem", "folder", str(error))
 
 
 def _programs(fabric_bin: Path | None) -> Iterator[Finding]:
@@ -124,14 +133,13 @@ def _packages() -> Iterator[Finding]:
 
 def _ports(layout: Layout, topology: Topology, host: str | None) -> Iterator[Finding]:
     wanted = list(check_ports(layout, topology, host))
-    for found in wanted:
-        if found.problem:
-            text = f"{found.problem}; {found.node.name} needs it ({found.use})"
-            yield Finding("problem", f"port {found.node.bound(found.use)}", text, found.remedy)
+    for problem in port_problems(layout, topology, wanted):
+        yield Finding("problem", problem.subject, problem.text, problem.remedy)
     free = sum(not found.problem for found in wanted)
     nodes = expected_nodes(layout, topology)
     mine = sum(len(node.ports) for node in nodes if host in (None, node.host)) - len(wanted)
-    yield Finding("good", "ports", f"{free} free, {mine} in use by this network")
+    if free or mine:
+        yield Finding("good", "ports", f"{free} free, {mine} in use by this network")
 
 
 def _disk(root: Path) -> Iterator[Finding]:

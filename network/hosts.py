@@ -44,9 +44,10 @@ def prepare(root: Path, topology: Topology) -> None:
     Raises:
         TopologyError: ``root`` has another topology.
         IdentityProblem: an identity that is there cannot be used.
-        NetworkError: another command is changing the network.
+        NetworkError: ``root`` holds a deployment on another ledger; another command is changing the network.
     """
     layout = Layout.of(root)
+    layout.check_vacant()
     with working_alone(layout.run):
         if not layout.topology.exists():
             write_text(layout.topology, topology.dump())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from identity.tls import TlsIdentity
+from network.errors import NetworkError
 
 __all__ = ["Layout"]
 
@@ -37,6 +38,18 @@ class Layout:
     def topology(self) -> Path:
         """The topology that was brought up."""
         return self.root / "topology.yaml"
+
+    def check_vacant(self) -> None:
+        """Make sure that the folder holds a network, or may become one's.
+
+        Raises:
+            NetworkError: it holds a deployment on another ledger, finished or half-made.
+        """
+        others = (self.root / "deployment.json", self.root / "chains")
+        if not self.topology.exists() and any(path.exists() for path in others):
+            raise NetworkError(
+                f"{self.root} already holds a deployment on the embedded ledger; use another folder (--root)"
+            )
 
     def organisation(self, msp_id: str) -> Path:
         """Everything of one organisation."""

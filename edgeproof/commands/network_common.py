@@ -82,6 +82,9 @@ def keep_modulus(root: Path, topology: Topology, modulus: Path) -> None:
     """Before anything is registered: chains never change their modulus."""
     from edgeproof.deployment import Deployment, Plan
     from edgeproof.errors import DeploymentError
+    from network.layout import Layout
+
+    Layout.of(root).check_vacant()
 
     if (root / "topology.yaml").exists():
         raise DeploymentError(f"the chains of {root} have their modulus already")

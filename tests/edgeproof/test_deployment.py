@@ -49,6 +49,19 @@ def test_a_finished_deployment_is_never_overwritten(tmp_path: Path) -> None:
         Deployment.prepare(tmp_path / "d", Plan.standard(1))
 
 
+def test_a_network_is_left_alone(tmp_path: Path) -> None:
+    """Finished, made but never started, or nothing yet but identities that an organisation brings."""
+    key = tmp_path / "identities" / "someone" / "msp" / "cacerts" / "root.pem"
+    key.parent.mkdir(parents=True)
+    key.touch()
+    with pytest.raises(DeploymentError, match="not empty"):
+        Deployment.prepare(tmp_path, Plan.standard(1))
+    (tmp_path / "topology.yaml").touch()
+    with pytest.raises(DeploymentError, match="already holds a network"):
+        Deployment.prepare(tmp_path, Plan.standard(1))
+    assert key.exists()
+
+
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(DeploymentError, match="not empty"):

@@ -290,9 +290,25 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", topology.first_port))
         taken.listen()
-        with pytest.raises(PortTaken, match=rf"{topology.first_port} \(grpc of main\.orderer"):
+        with pytest.raises(PortTaken, match=rf"{topology.first_port} is taken by .*main\.orderer") as refused:
             up(tmp_path / "network", topology, probe, fabric_bin=fabric_bin())
-    assert pids(tmp_path / "network") == {}
+    assert (
+        f"copy {named_topology('dev')}, change `first_port` in the topology and give that file: --topology FILE"
+        in str(refused.value)
+    )
+    # Nothing is there that another first_port would not be the same as.
+    assert not (tmp_path / "network").exists()
+
+
+def test_a_deployment_on_another_ledger_is_not_taken_over(tmp_path: Path) -> None:
+    plan = Deployment.prepare(tmp_path, Plan.standard(2))
+    for finished in (False, True):
+        if finished:
+            plan.finish()
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(NetworkError, match="already holds a deployment on the embedded ledger"):
+            up(tmp_path, dev(), probe, fabric_bin=fabric_bin())
+        assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_there_must_be_something_to_bring_up(tmp_path: Path) -> None:

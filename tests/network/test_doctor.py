@@ -4,6 +4,8 @@ import dataclasses
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -54,6 +56,34 @@ def test_a_taken_port_is_named_with_who_has_it(tmp_path: Path, topology: Topolog
     assert node.name in finding.text
     assert f"(process {os.getpid()})" in finding.text
     assert not [found for found in doctor(tmp_path, topology) if found.subject.startswith("port ")]
+
+
+def test_a_deployment_on_another_ledger_is_a_problem(tmp_path: Path, topology: Topology) -> None:
+    (tmp_path / "deployment.json").touch()
+    finding = of(doctor(tmp_path, topology), "folder")
+    assert (finding.level, "embedded ledger" in finding.text) == ("problem", True)
+
+
+def test_another_network_that_has_the_ports_is_told_once(tmp_path: Path, topology: Topology) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "topology.yaml").touch()
+    ports = sorted(port for node in topology.nodes for use, port in node.ports.items() if use != "next")
+    listen = (
+        "import socket, sys; kept = [socket.create_server(('127.0.0.1', int(p))) for p in sys.argv[2:]]; "
+        "print(flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", listen, f"{other}/nodes/peer/tls", *map(str, ports)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as theirs:
+        assert theirs.stdout is not None
+        theirs.stdout.readline()
+        found = doctor(tmp_path / "net", topology)
+        theirs.communicate()
+    (finding,) = [one for one in found if "port" in one.subject]
+    assert finding.level == "problem"
+    said = f"{len(ports)} from {ports[0]} to {ports[-1]} are taken by the network in {other}"
+    assert finding.text == said
+    assert f"`edgeproof network down --root {other}`" in finding.remedy
 
 
 def test_the_networks_own_processes_may_have_their_ports(tmp_path: Path, topology: Topology) -> None:

@@ -19,8 +19,8 @@ from namespaces import SUPPORT, Agent, Hosts, hosts
 
 from edgeproof.deployment import Deployment, Plan
 from identity import DevelopmentAuthority
-from network import Network, Topology, down, renew
-from network.errors import TopologyError
+from network import Network, Topology, down, named_topology, renew
+from network.errors import NetworkError, TopologyError
 from network.hosts import export_host, prepare
 from network.layout import Layout
 from network.snapshots import restore
@@ -45,6 +45,14 @@ main:
   ordering: {{type: raft, orderers: {{main-orderer: 1}}}}
 edges:
 {_EDGE.format(edge="edge-a")}{_EDGE.format(edge="edge-b")}"""
+
+
+def test_a_deployment_on_another_ledger_is_not_taken_over(tmp_path: Path) -> None:
+    Deployment.prepare(tmp_path, Plan.standard(1)).finish()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(NetworkError, match="already holds a deployment on the embedded ledger"):
+        prepare(tmp_path, Topology.load(named_topology("dev")))
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.fixture(scope="module")
