@@ -75,8 +75,9 @@ class _OneChain(Prover):
         super().__init__({index.chain: index}, {})
         self._index = index
 
-    def membership(self, chain: str, number: int) -> Any:
-        return self._index.membership(number)
+    def membership(self, chain: str, number: int, *, turn: Any = None) -> Any:
+        with turn:
+            return self._index.membership(number)
 
 
 def measure_service(

@@ -71,7 +71,7 @@ _KIB = 1024
 class Batch:
     """When the orderers cut a block."""
 
-    timeout: str = "200ms"
+    timeout: str = "50ms"
     messages: int = 10
     preferred_bytes: int = 2048 * _KIB
     """A transaction of 512 readings has up to 256 KiB of them, and its endorsements' read and write sets."""

@@ -33,6 +33,7 @@ from benchmarks.scale import FULL, QUICK, Say, Scale
 from benchmarks.table1 import PAPER
 from edgeproof.deployment import Deployment
 from network.errors import NetworkError
+from network.topology import Batch
 
 __all__ = ["PARTS", "main", "measure_edges"]
 
@@ -111,9 +112,11 @@ def measure_edges(
     ledger = bench.ledger(TUNED_EDGE)
     if "table1" in parts:
         warm_up(ledger, scale)
-        rows = measure_closed(ledger, "200 ms or 10", scale, say)
+        batch = f"{Batch().timeout} or {Batch().messages}"
+        rows = measure_closed(ledger, batch, scale, say)
         closed = {row["bytes"]: row["tx_per_s"] for row in rows}
-        keep({"table1": rows, "paper": [{"bytes": size, **row} for size, row in PAPER.items()]})
+        paper = [{"bytes": size, **row} for size, row in PAPER.items()]
+        keep({"table1": rows, "batch": batch, "paper": paper})
         keep({"open": measure_open(ledger, closed, scale, say)})
     if "paper" in parts:
         paced = bench.ledger(PAPER_EDGE)

@@ -69,7 +69,7 @@ def _closed_table(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -
 
 def _table1(found: Mapping[str, Any]) -> Iterable[str]:
     scale = found["measured"]["table1"]["scale"]
-    yield "## Table I of seed 003: creating transactions, at our default batches (200 ms or 10)"
+    yield f"## Table I of seed 003: creating transactions, at our default batches ({found['batch']})"
     yield ""
     yield (
         f"{scale['clients']} clients, {scale['each']} transactions each, one after the other; the value on "

@@ -28,6 +28,7 @@ ROW = {"tx_per_s": 321.0, "avg_s": 0.1, "p50_s": 0.2, "p95_s": 0.3, "p99_s": 0.4
 def made_up() -> dict[str, Any]:
     parts: dict[str, Any] = {
         "table1": [{"bytes": 32, **ROW}],
+        "batch": "50ms or 10",
         "table1_paper": [{"bytes": 32768, **ROW, "failed": 2}],
         "in_flight": [{"in_flight": 64, **ROW}],
         "open": [{"bytes": 32, "share": 0.8, "offered_per_s": 257.0, **ROW}],

@@ -103,7 +103,7 @@ def test_capabilities_batch_and_endpoints(network: Prepared) -> None:
         assert list(channel["values"]["Capabilities"]["value"]["capabilities"]) == ["V3_0"]
         assert list(orderer["values"]["Capabilities"]["value"]["capabilities"]) == ["V2_0"]
         assert list(application["values"]["Capabilities"]["value"]["capabilities"]) == ["V2_5"]
-        assert orderer["values"]["BatchTimeout"]["value"]["timeout"] == "200ms"
+        assert orderer["values"]["BatchTimeout"]["value"]["timeout"] == "50ms"
         assert orderer["values"]["BatchSize"]["value"] == {
             "absolute_max_bytes": 10 << 20,
             "max_message_count": 10,
