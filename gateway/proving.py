@@ -64,8 +64,9 @@ class ProofService:
 
     Args:
         prover: makes them; threads may share it.
-        workers: how many are made side by side; one for each processor when None.
-        waiting: how many may wait for their turn; further ones are refused.
+        workers: how many are made side by side; one for each processor when None. While a chain is awaited
+            none of these turns is taken, so that one that hangs holds up only what asks it.
+        waiting: how many may wait for their turn or for a chain; further ones are refused.
         cache_bytes: of bundles that are kept, those that were asked for longest ago going first.
         cache_seconds: how long one is kept: a later one may rest on newer blocks.
         clock: seconds, monotonic.
@@ -101,9 +102,12 @@ class ProofService:
             LedgerError: as ``Prover.record_bundle``.
         """
         key = (chain, record, holder, profile)
-        return self._once(
-            key, lambda: serialise_bundle(self._prover.record_bundle(chain, record, holder, profile))
-        )
+
+        def make() -> bytes:
+            bundle = self._prover.record_bundle(chain, record, holder, profile, turn=self._turns)
+            return serialise_bundle(bundle)
+
+        return self._once(key, make)
 
     def membership(self, chain: str, number: int) -> ProvenElement:
         """An element with its membership proof; its witness is kept by the prover.
@@ -112,7 +116,7 @@ class ProofService:
             Refusal: ``proofs-overloaded``, too many wait already.
             LedgerError: as ``Prover.membership``.
         """
-        return self._in_turn(lambda: self._prover.membership(chain, number))
+        return self._in_room(lambda: self._prover.membership(chain, number, turn=self._turns))
 
     def start(self, chain: str, anchor: int) -> Job:
         """Have all membership witnesses of an anchor's range made, unless that is done or under way.
@@ -182,7 +186,7 @@ class ProofService:
         if under_way is not None:
             return under_way.result()
         try:
-            made = self._in_turn(make)
+            made = self._in_room(make)
         except BaseException as error:
             with self._lock:
                 del self._under_way[key]
@@ -194,12 +198,11 @@ class ProofService:
         mine.set_result(made)
         return made
 
-    def _in_turn(self, make: Callable[[], T]) -> T:
+    def _in_room(self, make: Callable[[], T]) -> T:
         if not self._room.acquire(blocking=False):
             raise Refusal("proofs-overloaded", "too many proofs are waiting", retry_after=_BUSY_SECONDS)
         try:
-            with self._turns:
-                return make()
+            return make()
         finally:
             self._room.release()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -23,9 +24,15 @@ class Prover(Protocol):
     """Makes proofs; ``ledger.proofs.Prover`` is one. Threads share it."""
 
     def record_bundle(
-        self, chain: str, record: bytes, holder: str | None = None, profile: str = "compact"
+        self,
+        chain: str,
+        record: bytes,
+        holder: str | None = None,
+        profile: str = "compact",
+        *,
+        turn: AbstractContextManager[object] = ...,
     ) -> Bundle:
-        """The bundle that proves a record.
+        """The bundle that proves a record; ``turn`` is held while it is made, not while chains are awaited.
 
         Raises:
             ledger.proof_errors.Pending: not anchored, or not held by the holder, yet.
@@ -33,8 +40,10 @@ class Prover(Protocol):
         """
         ...
 
-    def membership(self, chain: str, number: int) -> ProvenElement:
-        """An element of a chain with its membership proof.
+    def membership(
+        self, chain: str, number: int, *, turn: AbstractContextManager[object] = ...
+    ) -> ProvenElement:
+        """An element of a chain with its membership proof; ``turn`` as for ``record_bundle``.
 
         Raises:
             ledger.proof_errors.Pending: not anchored yet.

@@ -7,6 +7,7 @@ file. It refuses to go on when the ledger's chain is not the one that it has rea
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,6 +73,10 @@ class ChainIndex:
         self.chain: Final = ledger.chain
         self.parameters: Final = parameters
         self._main = main
+        self._following: Final = threading.Lock()
+        """Whoever holds it reads and takes blocks; while the ledger is awaited others have the file."""
+        self._appending: Final = threading.Lock()
+        """The same for making append-only proofs."""
         self._file: Final = IndexFile(path)
         self._cache: Final = WitnessCache(self._file, parameters, witness_limit, self.primes)
         self._state = self._load()
@@ -89,7 +94,7 @@ class ChainIndex:
             IndexDamaged: the index's own file.
             LedgerError: the ledger cannot be read.
         """
-        with self._file.lock:
+        with self._following:
             self._check_same_chain()
             count = 0
             for block in self.ledger.blocks(self._state.height):
@@ -118,8 +123,9 @@ class ChainIndex:
         return self._state.news
 
     def close(self) -> None:
-        """Close the file; the ledger stays open."""
-        self._file.close()
+        """Close the file once no block is awaited; the ledger stays open."""
+        with self._following:
+            self._file.close()
 
     # ------------------------------------------------------------------ what there is
 
@@ -264,10 +270,12 @@ class ChainIndex:
     def append_only(self, number: int) -> bytes:
         """The append-only proof of statement ``number`` (context: its digest); made once and kept.
 
+        Threads that ask for one wait for each other, and hold up nobody else.
+
         Raises:
             NotIndexed: no such anchor.
         """
-        with self._file.lock:
+        with self._appending:
             row = self._file.one("SELECT append_only FROM statement WHERE number = ?", number)
             if row is not None and row[0] is not None:
                 return bytes(row[0])

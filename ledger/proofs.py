@@ -7,6 +7,7 @@ Nothing here is trusted by whoever verifies. What is missing because an anchor i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from chaincode.api import (
@@ -45,6 +46,8 @@ __all__ = [
     "Pending",
     "Prover",
 ]
+
+_AT_ONCE: Final[AbstractContextManager[object]] = nullcontext()
 
 ManifestSource = Callable[[str, bytes], bytes]
 """Gives a data set's manifest by chain and store address; the store itself is another room's."""
@@ -108,8 +111,15 @@ class Prover:
             witness=proven.witness,
         )
 
-    def membership(self, chain: str, number: int) -> ProvenElement:
+    def membership(
+        self, chain: str, number: int, *, turn: AbstractContextManager[object] = _AT_ONCE
+    ) -> ProvenElement:
         """Element ``number`` of a chain with its membership in the first anchor that covers it.
+
+        Args:
+            chain: where it is.
+            number: its number.
+            turn: held while the proof is made, but not while the chain is asked for its newest blocks.
 
         Raises:
             NotIndexed: no such chain or element.
@@ -117,7 +127,8 @@ class Prover:
         """
         index = self._chains().index(chain)
         index.sync()
-        return index.membership(number)
+        with turn:
+            return index.membership(number)
 
     def absence(self, kind: str, chain: str, subject: str, first: int, last: int) -> AbsenceProof:
         """A proof that a subject is in no range from one anchor to another; see ``ledger.absence``.
@@ -146,7 +157,13 @@ class Prover:
         index.prepare_witnesses(anchor, progress, cancelled)
 
     def record_bundle(
-        self, chain: str, record: bytes, holder: str | None = None, profile: str = "compact"
+        self,
+        chain: str,
+        record: bytes,
+        holder: str | None = None,
+        profile: str = "compact",
+        *,
+        turn: AbstractContextManager[object] = _AT_ONCE,
     ) -> Bundle:
         """Everything that proves one record.
 
@@ -155,6 +172,7 @@ class Prover:
             record: record id.
             holder: whose block shall show that main's anchors are held; any other edge when None.
             profile: ``compact`` or ``full``.
+            turn: held while the bundle is made, but not while the chains are asked for their newest blocks.
 
         Raises:
             NotIndexed: no such record or chain.
@@ -164,8 +182,9 @@ class Prover:
         places = place(chains, chain, [record])
         chains.sync()
         gathering = Gathering(chains, _known(chains, holder))
-        add_records(chains, gathering, chain, places)
-        return gathering.finish(profile=profile, kind="record", chain=chain, subject=record.hex())
+        with turn:
+            add_records(chains, gathering, chain, places)
+            return gathering.finish(profile=profile, kind="record", chain=chain, subject=record.hex())
 
     def model_bundle(
         self, run: str, version: int, *, holder: str | None = None, profile: str = "compact"

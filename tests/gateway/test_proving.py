@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
+from hung_ledger import HungLedger
 from world import MAIN, World, build_world
 
 import accumulator
 from accumulator import Cancelled
 from gateway.problems import Refusal
 from gateway.proving import JobState, ProofService
+from ledger.index import ChainIndex
 from ledger.proof_errors import NotIndexed
 from ledger.proofs import Prover
 from protocol.bundle import Bundle, ProvenElement, parse_bundle, serialise_bundle
@@ -43,19 +46,26 @@ class Counting(Prover):
         self._lock = threading.Lock()
 
     def record_bundle(
-        self, chain: str, record: bytes, holder: str | None = None, profile: str = "compact"
+        self,
+        chain: str,
+        record: bytes,
+        holder: str | None = None,
+        profile: str = "compact",
+        *,
+        turn: AbstractContextManager[object] | None = None,
     ) -> Bundle:
-        with self._lock:
-            self.made.append(record)
-            self.beside += 1
-            self.most = max(self.most, self.beside)
-        self.entered.release()
-        try:
-            assert self.go.wait(20)
-            return super().record_bundle(chain, record, holder, profile)
-        finally:
+        with turn or nullcontext():
             with self._lock:
-                self.beside -= 1
+                self.made.append(record)
+                self.beside += 1
+                self.most = max(self.most, self.beside)
+            self.entered.release()
+            try:
+                assert self.go.wait(20)
+                return super().record_bundle(chain, record, holder, profile)
+            finally:
+                with self._lock:
+                    self.beside -= 1
 
 
 def records(world: World, count: int = 8) -> list[bytes]:
@@ -136,6 +146,28 @@ def test_beyond_what_may_wait_is_refused_and_room_comes_back(world: World) -> No
         running.result(20)
         waits.result(20)
     assert parse_bundle(service.record_bundle("edge-a", three, None, "compact"))
+
+
+@pytest.mark.parametrize("hung", [MAIN, "edge-b"])
+def test_requests_for_a_chain_that_hangs_stop_no_proof_of_another(
+    world: World, tmp_path: Path, hung: str
+) -> None:
+    ledger = HungLedger(world.ledgers[hung])
+    index = ChainIndex(ledger, world.parameters[hung], tmp_path / "index")
+    prover = Prover({**world.indexes, hung: index}, {**world.ledgers, hung: ledger})
+    service = ProofService(prover, workers=2)
+    with ThreadPoolExecutor(4) as pool:
+        waits = [pool.submit(service.membership, hung, number) for number in (1, 2)]
+        waits.append(pool.submit(service.record_bundle, "edge-a", records(world, 1)[0], None, "compact"))
+        try:
+            assert ledger.asked.wait(20)
+            assert pool.submit(service.membership, "edge-a", 1).result(20).key == ("edge-a", 1)
+            assert not any(each.done() for each in waits)
+        finally:
+            ledger.go.set()
+        assert [each.result(20).number for each in waits[:2]] == [1, 2]  # type: ignore[union-attr]
+        assert parse_bundle(waits[2].result(20))
+    index.close()
 
 
 def test_kept_bundles_are_bounded_in_bytes_and_age(world: World) -> None:

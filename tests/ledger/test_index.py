@@ -6,12 +6,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from chains import make_chain
+from hung_ledger import HungLedger
 from world import DEALER, MAIN, build_world
 
 import accumulator
@@ -217,6 +219,45 @@ def test_threads_ask_side_by_side_over_many_ranges(tmp_path):
         assert [each.result() for each in asked] == expected * 4
     assert sum(map(len, shared._cache._ranges.values())) <= 9 or len(shared._cache._ranges) == 1
     world.close()
+
+
+def test_a_ledger_that_hangs_holds_up_nobody_who_asks_for_what_was_read(world, tmp_path):
+    fresh(world, "edge-a", tmp_path / "i").close()
+    ledger = HungLedger(world.chains["edge-a"].ledger)
+    index = ChainIndex(ledger, world.parameters["edge-a"], tmp_path / "i")
+    with ThreadPoolExecutor(3) as pool:
+        follows = [pool.submit(index.sync) for _ in range(2)]
+        try:
+            assert ledger.asked.wait(20)
+            assert pool.submit(index.membership, 1).result(20).number == 1
+            assert not any(each.done() for each in follows)
+        finally:
+            ledger.go.set()
+        assert [each.result(20) for each in follows] == [0, 0]
+    index.close()
+
+
+def test_an_append_only_proof_is_made_once_and_holds_up_nobody(world, tmp_path, monkeypatch):
+    index = fresh(world, "edge-a", tmp_path / "i")
+    go, entered, made = threading.Event(), threading.Event(), []
+
+    def prove(*arguments):
+        made.append(arguments)
+        entered.set()
+        assert go.wait(60)
+        return accumulator.append_only.prove_append_only(*arguments)
+
+    monkeypatch.setattr("ledger.index.accumulator.prove_append_only", prove)
+    with ThreadPoolExecutor(3) as pool:
+        proofs = [pool.submit(index.append_only, 1) for _ in range(2)]
+        try:
+            assert entered.wait(20)
+            assert pool.submit(index.membership, 1).result(20).number == 1
+        finally:
+            go.set()
+        one, other = (each.result(20) for each in proofs)
+    assert one == other
+    assert len(made) == 1
 
 
 def test_a_rolled_back_or_rewritten_ledger_is_refused(tmp_path):
