@@ -292,10 +292,8 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         taken.listen()
         with pytest.raises(PortTaken, match=rf"{topology.first_port} is taken by .*main\.orderer") as refused:
             up(tmp_path / "network", topology, probe, fabric_bin=fabric_bin())
-    assert (
-        f"copy {named_topology('dev')}, change `first_port` in the topology and give that file: --topology FILE"
-        in str(refused.value)
-    )
+    assert f"copy {named_topology('dev')}, change `first_port` in the topology" in str(refused.value)
+    assert "--topology FILE" in str(refused.value)
     # Nothing is there that another first_port would not be the same as.
     assert not (tmp_path / "network").exists()
 
