@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 OUT ?= build/demo
-# 3 unless set; on Fabric the network's topology decides.
+# 2 to 8, 3 unless set; on Fabric the network's topology decides.
 EDGES ?=
 DEVICES ?= 30
 ROUNDS ?= 10

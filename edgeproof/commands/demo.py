@@ -16,7 +16,7 @@ def demo(
         "build/demo"
     ),
     edges: Annotated[
-        int | None, typer.Option(min=1, max=26, help="Edge sites (default 3; on Fabric the network's).")
+        int | None, typer.Option(help="Edge sites, 2 to 8 (default 3); on Fabric the network's own.")
     ] = None,
     devices: Annotated[int, typer.Option(min=2, max=300, help="Devices, dealt out to the edges.")] = 30,
     rounds: Annotated[int, typer.Option(min=1, max=200, help="Training rounds.")] = 10,
@@ -35,11 +35,6 @@ def demo(
 
     Ctrl-C at any moment leaves a state from which the next call goes on; a finished demo starts anew.
     """
-    from rich.console import Console
-
-    from edgeproof.demo.runner import Demo
-    from edgeproof.demo.state import DemoParameters, DemoState, alone_in
-
     if ledger not in ("embedded", "fabric"):
         raise typer.BadParameter(f"{ledger!r} is neither embedded nor fabric", param_hint="--ledger")
     if ledger == "fabric":
@@ -48,7 +43,7 @@ def demo(
             raise typer.BadParameter("a network has its modulus already", param_hint="--modulus")
     edges = 3 if edges is None else edges
     if ledger == "embedded" and not 2 <= edges <= 8:
-        raise typer.BadParameter("2 to 8 edges", param_hint="--edges")
+        raise typer.BadParameter(f"2 to 8, not {edges}", param_hint="--edges (EDGES=)")
     if devices < edges:
         raise typer.BadParameter("every edge needs a device", param_hint="--devices")
     if modulus not in ("challenge", "ceremony"):
@@ -56,14 +51,22 @@ def demo(
 
         load_modulus(Path(modulus))
         modulus = str(Path(modulus).resolve())
-    console = Console(highlight=False)
+    from edgeproof.demo.state import DemoParameters, DemoState, alone_in
+
     try:
         with alone_in(out):
+            # Not to standard output: that is for results. What comes next takes seconds to load.
+            typer.echo(f"The demo in {out}; Ctrl-C stops it, the same command goes on", err=True)
+            from rich.console import Console
+
+            from edgeproof.demo.runner import Demo
+
+            console = Console(highlight=False)
             folder = str(network) if ledger == "fabric" else ""
             state = DemoState.open(out, DemoParameters(edges, devices, rounds, ledger, modulus, folder))
             summary = Demo(state, console).run()
     except KeyboardInterrupt:
-        console.print("\nStopped. The same command goes on from here.")
+        typer.echo("\nStopped. The same command goes on from here.")
         raise typer.Exit(130) from None
     missed = [attack["name"] for attack in summary["attacks"] if not attack["caught"]]
     if missed:

@@ -27,10 +27,11 @@ def init(
 
     A cloud with two organisations and, for each edge, three. Private keys are readable by their owner alone.
     """
+    folder = deployment or Settings.from_environment().deployment
+    typer.echo(f"Making a deployment in {folder}", err=True)  # before what takes seconds to load
     from edgeproof.deployment import Plan
     from edgeproof.setup import make_deployment
 
-    folder = deployment or Settings.from_environment().deployment
     made = make_deployment(folder, Plan.standard(edges), modulus)
     for chain in made.plan.chains:
         typer.echo(f"{chain.chain}: {', '.join(chain.organisations)}")

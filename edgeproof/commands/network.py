@@ -22,6 +22,7 @@ from edgeproof.commands.network_common import (
     look,
     print_table,
     progress_lines,
+    stoppable,
 )
 
 app = typer.Typer(
@@ -49,18 +50,20 @@ def up(
     `renew` that was interrupted finishes it. A process whose configuration or certificates have changed since
     it started is restarted, one after the other.
     """
-    from edgeproof.ready import probe
-    from edgeproof.settings import Settings
-    from network import up as bring_up
-
     chosen = choose_topology(root, topology)
-    if modulus is not None:
-        keep_modulus(root, chosen, modulus)
     progress = progress_lines()
-    fabric_bin = Settings.from_environment().fabric_bin
-    brought = bring_up(root, chosen, probe, host=host or None, fabric_bin=fabric_bin, progress=progress)
-    adopt(root, brought.topology, progress)  # which may have got edges since the one that was given
-    print_table(look(root, host))
+    with stoppable(root, progress):
+        progress(f"Bringing up {root}")  # before what takes seconds to load
+        from edgeproof.ready import probe
+        from edgeproof.settings import Settings
+        from network import up as bring_up
+
+        if modulus is not None:
+            keep_modulus(root, chosen, modulus)
+        fabric_bin = Settings.from_environment().fabric_bin
+        brought = bring_up(root, chosen, probe, host=host or None, fabric_bin=fabric_bin, progress=progress)
+        adopt(root, brought.topology, progress)  # which may have got edges since the one that was given
+        print_table(look(root, host))
     progress("Up. `edgeproof network status` shows this again, `edgeproof network down` ends it")
 
 
@@ -71,8 +74,11 @@ def down(
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until SIGKILL.")] = 10.0,
 ) -> None:
     """End every process over this folder (`edgeproof run` and a running demo too); all state is kept."""
+    from network import Network
     from network import down as bring_down
 
+    if not (root / "run").is_dir():
+        Network(root)  # or there is none, which is said
     progress = progress_lines()
     ended = bring_down(root, host=host or None, timeout_s=timeout, progress=progress)
     progress(f"{ended} processes ended" if ended else "Nothing was running")

@@ -20,6 +20,7 @@ from edgeproof.commands.network_common import (
     look,
     print_table,
     progress_lines,
+    stoppable,
 )
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ def add_edge(
 
     progress = progress_lines()
     fabric_bin = Settings.from_environment().fabric_bin
-    added = add(root, name, probe, host=host or None, fabric_bin=fabric_bin, progress=progress)
-    adopt(root, added.topology, progress)
+    with stoppable(root, progress):
+        added = add(root, name, probe, host=host or None, fabric_bin=fabric_bin, progress=progress)
+        adopt(root, added.topology, progress)
     progress(f"{name} is there")
 
 
@@ -56,8 +58,9 @@ def upgrade(root: RootOption = ROOT, host: HostOption = "") -> None:
     from edgeproof.settings import Settings
     from network import upgrade as replace
 
-    fabric_bin = Settings.from_environment().fabric_bin
-    replace(root, probe, host=host or None, fabric_bin=fabric_bin, progress=progress_lines())
+    fabric_bin, progress = Settings.from_environment().fabric_bin, progress_lines()
+    with stoppable(root, progress):
+        replace(root, probe, host=host or None, fabric_bin=fabric_bin, progress=progress)
     print_table(look(root, host))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -27,6 +29,7 @@ __all__ = [
     "look",
     "print_table",
     "progress_lines",
+    "stoppable",
 ]
 
 ROOT: Final = Path("build/network")
@@ -100,6 +103,21 @@ def progress_lines() -> Callable[[str], None]:
         print(f"{time.monotonic() - begun:6.1f} s  {line}", file=sys.stderr, flush=True)
 
     return tell
+
+
+@contextlib.contextmanager
+def stoppable(root: Path, progress: Callable[[str], None]) -> Iterator[None]:
+    """Ctrl-C ends what is done here at once, with a line about what holds then."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        progress(
+            "Stopped. What has started goes on running; the same command goes on from here, "
+            f"`edgeproof network down --root {root}` ends what runs"
+        )
+        # Threads that still wait for a chain would hold this process's end up, for a minute or more; whatever
+        # they are killed in is gone on with.
+        os._exit(130)
 
 
 def look(root: Path, host: str) -> list[ProcessStatus]:

@@ -30,6 +30,8 @@ def run(
     training: Annotated[str, typer.Option("--run", help="Also start the training peers of this run.")] = "",
 ) -> None:
     """Start every process of a deployment on this machine and keep them running until Ctrl-C."""
+    folder = deployment or Settings.from_environment().deployment
+    typer.echo(f"Opening {folder}", err=True)  # before what takes seconds to load
     from edgeproof.deployment import Deployment
     from edgeproof.fleet import service_specs, training_specs
     from edgeproof.processes import stop_on_signals
@@ -38,7 +40,7 @@ def run(
     from network.records import register
     from network.supervisor import Supervisor
 
-    opened = Deployment(deployment or Settings.from_environment().deployment)
+    opened = Deployment(folder)
     ports = {edge.chain: port + number for number, edge in enumerate(opened.plan.edges)}
     if training:
         with Parts(opened, "run") as parts:

@@ -115,7 +115,7 @@ def test_run_refuses_a_port_where_somebody_listens(folder: Path) -> None:
         port = taken.getsockname()[1]
         done = run("run", "--deployment", str(folder), "--port", str(port))
     assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
+    _, line = done.stderr.splitlines()
     assert f"port {port}, for the gateway of edge-a" in line
 
 

@@ -190,6 +190,8 @@ def test_the_split_is_the_same_every_time_and_holds_a_fifth_out() -> None:
         ["--ledger", "fabric", "--network", "/nowhere"],
         ["--ledger", "parchment"],
         ["--edges", "3", "--devices", "2"],
+        ["--edges", "1"],
+        ["--edges", "9"],
         ["--rounds", "0"],
     ],
 )

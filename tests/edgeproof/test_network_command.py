@@ -48,6 +48,7 @@ def test_what_is_not_there_is_one_line_and_exit_1(
     root = ("--root", str(tmp_path / "none"))
     for words, said in (
         (("status", *root), "holds no network"),
+        (("down", *root), "holds no network"),
         (("logs", *root), "has no logs"),
         (("snapshot", str(tmp_path / "kept"), *root), "holds no network"),
         (("identities", *root), "holds no network"),
@@ -60,10 +61,32 @@ def test_what_is_not_there_is_one_line_and_exit_1(
         (line,) = told.splitlines()
         assert line.startswith("edgeproof: ")
         assert said in line
-    code, told = command("down", *root)
-    assert code == 0
-    assert "Nothing was running" in told
     assert not (tmp_path / "none").exists()
+
+
+def test_down_of_a_network_that_is_down_is_no_fault(
+    tmp_path: Path, command: Callable[..., tuple[int, str]]
+) -> None:
+    layout, _ = prepared(tmp_path / "net", "dev")
+    for _ in range(2):
+        code, told = command("down", "--root", str(layout.root))
+        assert (code, "Nothing was running" in told) == (0, True)
+
+
+def test_ctrl_c_ends_at_once_and_says_what_holds(tmp_path: Path) -> None:
+    stopped = (
+        "import threading, time; from pathlib import Path\n"
+        "from edgeproof.commands import network_common as c\n"
+        "with c.stoppable(Path('net'), c.progress_lines()):\n"
+        "    threading.Thread(target=time.sleep, args=(100,)).start()\n"
+        "    raise KeyboardInterrupt"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", stopped], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.returncode == 130
+    (line,) = done.stderr.splitlines()
+    assert "the same command goes on from here, `edgeproof network down --root net`" in line
 
 
 @pytest.mark.fabric
