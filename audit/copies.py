@@ -55,11 +55,12 @@ def audit_copies(
     for file in (*anchors, *((state,) if state is not None and state.exists() else ())):
         _read_anchors(known, file, chains)
     found: dict[str, ChainFacts] = {}
+    left_out: dict[str, int] = {}
     for path in paths:
-        facts = _check_copy(path, chains)
+        facts, rest = _check_copy(path, chains)
         if facts.chain in found:
             raise Unusable(Check.USAGE, f"two copies of {facts.chain} are given", str(path))
-        found[facts.chain] = facts
+        found[facts.chain], left_out[facts.chain] = facts, rest
     for facts in found.values():
         _put_all(known, facts.accepted, f"the copy of {facts.chain}")
     compared = {chain: compare_with(facts, known[chain]) for chain, facts in found.items()}
@@ -67,15 +68,16 @@ def audit_copies(
         remember(state, (), [block for facts in found.values() for block in facts.configuration_blocks])
     return Outcome(
         ExitCode.VERIFIED,
-        "; ".join(_line(facts, compared[chain]) for chain, facts in found.items()),
-        {"chains": [_fields(facts, compared[chain]) for chain, facts in found.items()]},
+        "; ".join(_line(facts, compared[chain], left_out[chain]) for chain, facts in found.items()),
+        {"chains": [_fields(facts, compared[chain], left_out[chain]) for chain, facts in found.items()]},
     )
 
 
-def _check_copy(path: Path, chains: TrustedChains) -> ChainFacts:
+def _check_copy(path: Path, chains: TrustedChains) -> tuple[ChainFacts, int]:
+    """What a copy shows, and how many bytes at its end are no whole block."""
     with closing(open_blocks(path)) as source:
         progress = _progress(source.chain, source.information().height)
-        return check_chain(source.blocks(0), chains, source.chain, progress)
+        return check_chain(source.blocks(0), chains, source.chain, progress), source.left_out
 
 
 def _progress(chain: str, height: int) -> Callable[[int], None]:
@@ -122,17 +124,18 @@ def _put(
         raise Conflict(Check.CONFLICT, why, (signed,) if signed else (), f"{chain} anchor {number}")
 
 
-def _line(facts: ChainFacts, compared: int) -> str:
+def _line(facts: ChainFacts, compared: int, left_out: int) -> str:
     after = facts.height - facts.covered
+    rest = f", {left_out} bytes at the end left out: the beginning of one more block" if left_out else ""
     held = f"{compared} signed for or held elsewhere" if compared else "nothing to hold them against"
     return (
         f"{facts.chain}: {facts.height} blocks, {facts.transactions} endorsed transactions,"
         f" {len(facts.configurations)} configuration{'s' if len(facts.configurations) > 1 else ''},"
-        f" {len(facts.statements)} anchors ({held}), {after} blocks after the newest anchor"
+        f" {len(facts.statements)} anchors ({held}), {after} blocks after the newest anchor{rest}"
     )
 
 
-def _fields(facts: ChainFacts, compared: int) -> dict[str, object]:
+def _fields(facts: ChainFacts, compared: int, left_out: int) -> dict[str, object]:
     return {
         "chain": facts.chain,
         "height": facts.height,
@@ -142,4 +145,5 @@ def _fields(facts: ChainFacts, compared: int) -> dict[str, object]:
         "anchors": len(facts.statements),
         "anchors_compared": compared,
         "blocks_after_newest_anchor": facts.height - facts.covered,
+        "bytes_left_out": left_out,
     }

@@ -32,6 +32,9 @@ __all__ = ["BlockSource", "ChainFile", "PeerBlockFiles", "open_blocks", "seriali
 _PREFIX: Final = "blockfile_"
 _PAGE: Final = 32
 _LONGEST_VARINT: Final = 10
+_HASH_BYTES: Final = 32
+_LARGEST_BLOCK: Final = 100 * 1024 * 1024
+"""What Fabric's orderers and peers take as one message at most, by default; a block is one."""
 
 
 class BlockSource(Protocol):
@@ -40,6 +43,10 @@ class BlockSource(Protocol):
     @property
     def chain(self) -> str:
         """The chain's id."""
+
+    @property
+    def left_out(self) -> int:
+        """Bytes at the end that are the beginning of one more block, which is not whole."""
 
     def blocks(self, start: int) -> Iterator[common_pb2.Block]:
         """The blocks from number ``start``, in order."""
@@ -69,7 +76,8 @@ class PeerBlockFiles:
     """A ``BlockSource`` over a copy of a peer's block files.
 
     A block that the newest file ends within was being written when the copy was made and is left out, as a
-    peer leaves it out when it starts again.
+    peer leaves it out when it starts again. That is so only if what is there can be a block's beginning, the
+    next one's by number and previous hash: a damaged length makes no tail of the blocks after it.
 
     Args:
         folder: holds the files; or one file alone.
@@ -84,6 +92,8 @@ class PeerBlockFiles:
         paths = [folder] if folder.is_file() else sorted(folder.glob(f"{_PREFIX}*"))
         self._stack: Final = ExitStack()
         self._places: list[tuple[mmap.mmap, int, int]] = []
+        self.left_out = 0
+        """Bytes at the end that are left out."""
         try:
             for at, path in enumerate(paths):
                 self._index(path, newest=at == len(paths) - 1)
@@ -136,13 +146,35 @@ class PeerBlockFiles:
                 length = 0 if len(content) - position >= _LONGEST_VARINT else len(content)
             start = position + reader.position
             if start + length > len(content):
-                if newest:
-                    return
-                raise CorruptLedger(f"{path.name} ends within block {len(self._places)}")
+                what = f"{path.name} ends within block {len(self._places)}"
+                if not newest:
+                    raise CorruptLedger(what)
+                if len(content) - start > _LARGEST_BLOCK:
+                    raise CorruptLedger(f"{what}, of which more is there than any block has")
+                self._check_unfinished(content[start:], what)
+                self.left_out = len(content) - position
+                return
             if not length:
                 raise CorruptLedger(f"{path.name} holds no block at byte {position}")
             self._places.append((content, start, start + length))
             position = start + length
+
+    def _check_unfinished(self, raw: bytes, what: str) -> None:
+        """See that these bytes, which follow the last whole block, can be the beginning of the next."""
+        try:
+            _Reader(raw, what).begin()
+        except CorruptLedger:
+            pass
+        else:
+            raise CorruptLedger(f"{what}, which is there as a whole: the length before it is damaged")
+        if not self._places:
+            return
+        number = len(self._places)
+        start = _varint(number) + _varint(_HASH_BYTES)
+        rest = raw[len(start) + _HASH_BYTES :]
+        previous = _sized(header_hash(self.block(number - 1).header))
+        if raw[: len(start)] != start[: len(raw)] or rest[: len(previous)] != previous[: len(rest)]:
+            raise CorruptLedger(f"{what}, but what is there does not begin the block that is due")
 
 
 class ChainFile:
@@ -151,6 +183,9 @@ class ChainFile:
     Raises:
         ChainNotFound, CorruptLedger, Unavailable: as the embedded ledger.
     """
+
+    left_out: Final = 0
+    """A database holds whole blocks."""
 
     def __init__(self, path: Path) -> None:
         self._database: Final = Database(path)
@@ -211,14 +246,23 @@ class _Reader:
         Raises:
             CorruptLedger: they are none.
         """
+        block = self.begin()
+        if self.position != len(self._raw):
+            raise CorruptLedger(f"{self._what}: bytes follow its metadata")
+        return block
+
+    def begin(self) -> common_pb2.Block:
+        """The block that the bytes begin with, whatever follows it.
+
+        Raises:
+            CorruptLedger: they begin with none.
+        """
         block = common_pb2.Block()
         block.header.number = self.varint()
         block.header.data_hash = self.sized()
         block.header.previous_hash = self.sized()
         block.data.data.extend(self.sized() for _ in range(self.varint()))
         block.metadata.metadata.extend(self.sized() for _ in range(self.varint()))
-        if self.position != len(self._raw):
-            raise CorruptLedger(f"{self._what}: bytes follow its metadata")
         return block
 
     def varint(self) -> int:

@@ -14,6 +14,7 @@ from audit.blocks import TrustedChains
 from audit.chain import check_chain, compare_with
 from audit.copies import audit_copies
 from audit.errors import AuditError, Check, Conflict
+from audit.live import translated
 from ledger.block_files import serialise_block
 from protocol.blocks import data_hash, header_hash
 from protocol.bundle import serialise_bundle
@@ -249,6 +250,29 @@ def test_copies_are_held_against_one_another_and_the_auditor_s_files(world, trus
     )
     with pytest.raises(Conflict):
         audit_copies([forged], checked)
+
+
+def test_what_is_left_out_at_the_end_is_said_and_never_hides_blocks(world, trust, blocks, tmp_path):
+    copied = written(tmp_path / "edge-a", blocks)
+    file = copied / "blockfile_000000"
+    whole = file.read_bytes()
+    outcome = audit_copies([copied], trust)
+    assert "left out" not in outcome.line
+    assert outcome.fields["chains"][0]["bytes_left_out"] == 0
+    file.write_bytes(whole[:-7])
+    left = len(serialise_block(blocks[-1])) - 7
+    outcome = audit_copies([copied], trust)
+    assert f"{left} bytes at the end left out" in outcome.line
+    assert outcome.fields["chains"][0]["bytes_left_out"] == left
+    assert outcome.fields["chains"][0]["height"] == len(blocks) - 1
+    raw = bytearray(whole)
+    raw[sum(len(serialise_block(block)) for block in blocks[:-2]) + 1] |= (
+        0x7C  # of the length: beyond the end
+    )
+    file.write_bytes(raw)
+    with pytest.raises(AuditError, match="damaged") as refusal, translated():
+        audit_copies([copied], trust)
+    assert refusal.value.exit_code == 1
 
 
 def test_what_is_no_file_of_anchors_is_said_so(world, trust, tmp_path):

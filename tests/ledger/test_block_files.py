@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 from chains import TestChain, make_chain
+from fabric_protos.common import common_pb2
 from scratch_contract import Put, invoke
 
 from ledger.block_files import ChainFile, PeerBlockFiles, open_blocks, serialise_block
 from ledger.embedded import EmbeddedLedger
 from ledger.errors import BlockNotFound, ChainNotFound, CorruptLedger, Unavailable
+from protocol.blocks import header_hash
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +51,68 @@ def test_both_give_the_chain_s_blocks(chain: TestChain, folder: Path) -> None:
     assert isinstance(open_blocks(folder / "blockfile_000000"), PeerBlockFiles)
 
 
-def test_a_block_that_was_being_written_is_left_out(folder: Path) -> None:
+def test_a_block_that_was_being_written_is_left_out(chain: TestChain, folder: Path) -> None:
     newest = folder / "blockfile_000001"
     whole = newest.read_bytes()
+    assert PeerBlockFiles(folder).left_out == 0
     for cut in (1, 2, 100):
         newest.write_bytes(whole[:-cut])
-        assert PeerBlockFiles(folder).information().height == 40
+        files = PeerBlockFiles(folder)
+        assert files.information().height == 40
+        assert files.left_out == len(serialise_block(chain.ledger.block(40))) - cut
     newest.write_bytes(whole + b"\x80")  # not even its length
     assert PeerBlockFiles(folder).information().height == 41
+    assert PeerBlockFiles(folder).left_out == 1
+
+
+def test_a_block_may_be_cut_anywhere(chain: TestChain, folder: Path) -> None:
+    newest = folder / "blockfile_000001"
+    whole = newest.read_bytes()
+    last = len(serialise_block(chain.ledger.block(40)))
+    for cut in range(1, last):
+        newest.write_bytes(whole[:-cut])
+        files = PeerBlockFiles(folder)
+        assert (files.information().height, files.left_out) == (40, last - cut)
+        files.close()
+
+
+@pytest.mark.parametrize("number", [17, 20, 39, 40])
+@pytest.mark.parametrize("bit", range(16))
+def test_a_damaged_length_does_not_hide_blocks(chain: TestChain, folder: Path, number: int, bit: int) -> None:
+    newest = folder / "blockfile_000001"
+    raw = bytearray(newest.read_bytes())
+    blocks = [serialise_block(chain.ledger.block(one)) for one in range(17, number + 1)]
+    assert blocks[-1][1] < 0x80, "a length of two bytes is wanted here"
+    raw[sum(map(len, blocks[:-1])) + bit // 8] ^= 1 << bit % 8
+    newest.write_bytes(raw)
+    with pytest.raises(CorruptLedger):
+        list(PeerBlockFiles(folder).blocks(0))
+
+
+def test_a_tail_that_begins_no_block_is_refused(
+    chain: TestChain, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = folder / "blockfile_000001"
+    whole = newest.read_bytes()
+    following = serialise_block(_following(chain))
+    for at in (2, 2 + 1 + 1 + 32 + 1 + 5):  # in its number, in the previous hash
+        tail = bytearray(following[:-1])
+        tail[at] ^= 1
+        newest.write_bytes(whole + tail)
+        with pytest.raises(CorruptLedger, match="does not begin the block that is due"):
+            PeerBlockFiles(folder)
+    newest.write_bytes(whole + following[:-1])
+    assert PeerBlockFiles(folder).left_out == len(following) - 1
+    monkeypatch.setattr("ledger.block_files._LARGEST_BLOCK", len(following) - 4)
+    with pytest.raises(CorruptLedger, match="more is there than any block has"):
+        PeerBlockFiles(folder)
+
+
+def _following(chain: TestChain) -> common_pb2.Block:
+    block = chain.ledger.block(40)
+    block.header.previous_hash = header_hash(block.header)
+    block.header.number = 41
+    return block
 
 
 @pytest.mark.parametrize(
