@@ -86,7 +86,7 @@ def port_problems(layout: Layout, topology: Topology, checks: Iterable[PortCheck
         elif check.network not in told:
             told.add(check.network)
             theirs = [one.node.ports[one.use] for one in bad if one.network == check.network]
-            those = f"{len(theirs)} from {min(theirs)} to {max(theirs)}"
+            those = f"{min(theirs)} to {max(theirs)} ({len(theirs)} of them)"
             yield PortProblem(
                 "ports",
                 f"{those} are taken by the network in {check.network}",

@@ -81,7 +81,7 @@ def down(
         Network(root)  # or there is none, which is said
     progress = progress_lines()
     ended = bring_down(root, host=host or None, timeout_s=timeout, progress=progress)
-    progress(f"{ended} processes ended" if ended else "Nothing was running")
+    progress("Nothing runs there any more" if ended else "Nothing was running")
 
 
 @app.command(
@@ -98,7 +98,11 @@ def status(
         typer.echo(json.dumps([vars(process) for process in found], indent=2))
     else:
         print_table(found)
-    raise typer.Exit(0 if all(process.healthy for process in found) else _MISSING)
+    if all(process.healthy for process in found):
+        return
+    where = f"--root {root}" + (f" --host {host}" if host else "")
+    typer.echo(f"`edgeproof network up {where}` has all of it running again", err=True)
+    raise typer.Exit(_MISSING)
 
 
 @app.command(epilog=EXIT_CODES)

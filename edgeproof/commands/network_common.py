@@ -149,9 +149,14 @@ def print_table(found: list[ProcessStatus]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    running = [process for process in found if process.pid]
-    memory = sum(process.memory_bytes for process in running) / 2**20
-    typer.echo(f"{len(running)} of {len(found)} processes run; {memory:.0f} MiB resident together")
+    # The network's own; who looks after them, and after gateways and the like, is told apart.
+    own = [process for process in found if process.kind not in ("keeper", "supervisor")]
+    others = "".join(f", {process.name}" for process in found if process not in own)
+    memory = sum(process.memory_bytes for process in found) / 2**20
+    typer.echo(
+        f"{sum(process.pid is not None for process in own)} of {len(own)} processes run"
+        f"{'; beside them' + others[1:] if others else ''}; {memory:.0f} MiB resident together"
+    )
 
 
 def _duration(seconds: float) -> str:

@@ -71,6 +71,8 @@ def test_down_of_a_network_that_is_down_is_no_fault(
     for _ in range(2):
         code, told = command("down", "--root", str(layout.root))
         assert (code, "Nothing was running" in told) == (0, True)
+    code, told = command("status", "--root", str(layout.root))
+    assert (code, f"`edgeproof network up --root {layout.root}`" in told) == (3, True)
 
 
 def test_ctrl_c_ends_at_once_and_says_what_holds(tmp_path: Path) -> None:
@@ -181,7 +183,8 @@ def test_a_running_network_is_shown_and_up_again_changes_nothing(fabric_network:
     again = network("up", *root)
     assert again.returncode == 0, again.stderr
     assert "edge-a.peer.edge-a-owner" in again.stdout
-    assert f"{len(before)} of {len(before)} processes run" in again.stdout
+    number = len(fabric_network.topology.nodes)
+    assert f"{number} of {number} processes run; beside them keeper.local; " in again.stdout
     after = {
         process["name"]: process["pid"] for process in json.loads(network("status", "--json", *root).stdout)
     }

@@ -81,7 +81,7 @@ def test_another_network_that_has_the_ports_is_told_once(tmp_path: Path, topolog
         theirs.communicate()
     (finding,) = [one for one in found if "port" in one.subject]
     assert finding.level == "problem"
-    said = f"{len(ports)} from {ports[0]} to {ports[-1]} are taken by the network in {other}"
+    said = f"{ports[0]} to {ports[-1]} ({len(ports)} of them) are taken by the network in {other}"
     assert finding.text == said
     assert f"`edgeproof network down --root {other}`" in finding.remedy
 
