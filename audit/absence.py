@@ -12,7 +12,7 @@ from typing import Final
 import accumulator
 from accumulator.errors import AccumulatorError
 from audit.blocks import TrustedChains
-from audit.errors import Check, Invalid, failing
+from audit.errors import Check, Invalid, Untrusted, failing
 from audit.statements import check_statements
 from chaincode.api import BatchRecorded, Message, SubmitBatch, SubmitReading
 from chaincode.payloads import decode_result
@@ -75,6 +75,10 @@ def verify_absence(proof: AbsenceProof, trust: TrustRoot) -> AbsenceFacts:
     for signed in proof.statements:
         if signed.statement.chain != proof.chain:
             raise Invalid(Check.SUBJECT, "a statement of another chain than is asked", signed.statement.chain)
+    # Signatures bear a name and no key: the genesis tells another deployment's from forged ones.
+    if proof.genesis != chains.find(proof.chain).trust.genesis_hash:
+        why = "is not the genesis block that the trust root names"
+        raise Untrusted(Check.TRUST, why, f"{proof.chain} block 0")
     check_statements(proof.statements, chains)
     # 2. The range: by the universal accumulator for an element, else by all elements that the tree fixes.
     records = 0

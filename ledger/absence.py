@@ -19,6 +19,7 @@ from protocol.absence import (
     recorded_by,
 )
 from protocol.anchors import SignedStatement
+from protocol.blocks import header_hash
 from protocol.encodings import decode
 from protocol.merkle import Frontier
 from protocol.readings import SignedReading
@@ -47,8 +48,9 @@ def make_absence(chains: Chains, kind: str, chain: str, subject: str, first: int
     """
     index = chains.index(chain)
     index.sync()
-    if not 1 <= first <= last:
-        raise NotIndexed(f"{chain} has no anchors {first} to {last}")
+    if not 1 <= first <= last <= index.anchor:
+        raise NotIndexed(f"{chain} has no anchors {first} to {last}; it has 1 to {index.anchor}")
+    genesis = header_hash(chains.ledgers[chain].block(0).header)
     statements = tuple(_signed(chains, chain, number) for number in sorted({first, last}))
     begin, end = statements[0].statement.first, statements[-1].statement.last
     if kind == "element":
@@ -57,6 +59,7 @@ def make_absence(chains: Chains, kind: str, chain: str, subject: str, first: int
             ABSENCE_SCHEMA,
             kind,
             chain,
+            genesis,
             subject,
             statements,
             (),
@@ -84,6 +87,7 @@ def make_absence(chains: Chains, kind: str, chain: str, subject: str, first: int
         ABSENCE_SCHEMA,
         kind,
         chain,
+        genesis,
         subject,
         statements,
         frontier.nodes,

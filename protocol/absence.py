@@ -75,6 +75,9 @@ class AbsenceProof:
     schema: str
     kind: Annotated[str, Choices(KINDS)]
     chain: ChainId
+    genesis: Digest
+    """Hash of the header of the chain's block 0. The maker's word: it proves nothing, but tells another
+    deployment's proof, whose organisations may have the same names, from a forged one."""
     subject: str
     """An element's digest, a record's id, a device's name, or a model's digest."""
     statements: tuple[SignedStatement, ...]

@@ -215,6 +215,23 @@ def test_a_statement_without_its_quorum(world, honest):
     refused(world, replace(honest, statements=(first, signed)), Check.ANCHOR_SIGNATURE, Untrusted)
 
 
+def test_another_deployments_proof_is_untrusted_and_not_forged(world, honest, tmp_path):
+    """Its chains and organisations have the same names."""
+    other = build_world(tmp_path)
+    for kind in ("record", "element"):
+        own = world.prover.absence(kind, "edge-a", NOWHERE, 1, 1)
+        with pytest.raises(Untrusted) as error:
+            verify_absence(read_absence(serialise_absence(own)), other.trust())
+        assert (error.value.check, error.value.exit_code) == (Check.TRUST, 4)
+    # Who says that it is this one's gains nothing by it.
+    genesis = {one.chain: one.genesis_hash for one in other.trust().chains}["edge-a"]
+    with pytest.raises(Invalid) as error:
+        verify_absence(replace(honest, genesis=genesis), other.trust())
+    assert error.value.check is Check.ANCHOR_SIGNATURE
+    refused(world, replace(honest, genesis=genesis), Check.TRUST, Untrusted)
+    other.close()
+
+
 def test_an_element_that_is_there_is_not_shown_absent_by_the_accumulator(world, held):
     """With another element's proof, another range's, another context's, and a later prime of the window."""
     index = world.indexes["edge-a"]
@@ -284,6 +301,9 @@ def test_commands(world, held, tmp_path):
     assert run("absent", "element", "edge-a", NOWHERE, "--from", 1, "--to", 2)[0] == 2
     assert run("absent", "record", "edge-a", "xyz", "--from", 1)[0] == 2
     assert run("absent", "revocation", "edge-a", "Meter 1!", "--from", 1)[0] == 2
-    assert run("absent", "record", "edge-a", NOWHERE, "--from", 999)[0] == 3
+    for far in (999, 99999999999999999999):
+        code, said = run("absent", "record", "edge-a", NOWHERE, "--from", far)
+        assert (code, f"it has 1 to {newest}" in said) == (3, True), said
+        assert run("absent", "record", "edge-a", NOWHERE, "--from", 1, "--to", far)[0] == 3
     file.write_bytes(file.read_bytes().replace(b"meter-2", b"meter-1"))
     assert run("absence", file, "--trust", trust)[0] == 1
