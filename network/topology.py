@@ -53,12 +53,14 @@ _LOOPBACK = "127.0.0.1"
 _FOR_ITSELF = ("chaincode", "operations")
 """What a process listens for on loopback: nobody else needs it, or it has no client authentication."""
 
-_CHAIN = r"[a-z][a-z0-9-]{0,62}"
-_MSP = r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,47}[a-zA-Z0-9])?"
+_CHAIN = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 # RFC 1123, section 2.1; a name whose last label is a number would be an address that is none.
 _DNS_NAME = rf"(?=.{{1,253}}\Z)({_LABEL}\.)*(?![0-9]+\Z){_LABEL}"
+# Processes are called <chain>.<kind>.<msp>, and that is a DNS name in their TLS certificates.
+_MSP = rf"(?=.{{1,49}}\Z)({_LABEL}\.)*{_LABEL}"
+_MSP_MEANING = "an MSP id of letters, digits and hyphens in words joined by dots (a DNS name), at most 49"
 _DURATION = r"[1-9][0-9]{0,5}(ms|s|m)"
 _DURATION_MEANING = "a duration such as 200ms or 2s"
 _MAX_MESSAGES = 100_000
@@ -238,7 +240,12 @@ class Topology:
                     f"{msp_id!r} is not called after {last.chain}: write the new edge into the topology, "
                     "at the end"
                 )
-            return chain + msp_id.removeprefix(last.chain)
+            found = chain + msp_id.removeprefix(last.chain)
+            if re.fullmatch(_MSP, found) is None:
+                raise TopologyError(
+                    f"{found!r}: {_MSP_MEANING} is wanted; choose a shorter name than {chain}"
+                )
+            return found
 
         edge = dataclasses.replace(
             last,
@@ -425,9 +432,8 @@ def _ordering(value: Value) -> tuple[Ordering, dict[str, int]]:
 
 
 def _msp(value: Value, text: str | None = None) -> str:
-    meaning = "an MSP id: letters, digits, dots, hyphens, at most 49"
     if text is None:
-        return value.text(_MSP, meaning)
+        return value.text(_MSP, _MSP_MEANING)
     if re.fullmatch(_MSP, text) is None:
-        value.refuse(f"{text!r}: {meaning} is wanted")
+        value.refuse(f"{text!r}: {_MSP_MEANING} is wanted")
     return text

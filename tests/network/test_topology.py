@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from identity.tls import tls_extensions
 from network.errors import TopologyError
 from network.topology import Topology, named_topology
 
@@ -43,6 +44,14 @@ def test_ports_are_dense_and_nobodys_twice() -> None:
     assert sorted(ports) == list(range(topology.first_port, topology.first_port + len(ports)))
 
 
+@pytest.mark.parametrize("msp_id", ["Org1MSP", "org1.example.com", "a", "1", "o.1", "a" * 49])
+def test_node_names_are_names_that_certificates_take(msp_id: str, tmp_path: Path) -> None:
+    topology = load(tmp_path, DEV.replace("edge-a-owner", msp_id).replace("main-orderer", msp_id))
+    names = [node.name for node in topology.nodes if node.msp_id == msp_id]
+    assert len(names) == 3
+    tls_extensions([*names, f"{'e' * 63}.chaincode.{msp_id}"])
+
+
 def test_an_added_edge_moves_nobody() -> None:
     topology = Topology.load(named_topology("dev"))
     more = topology.with_edge("edge-z")
@@ -51,7 +60,7 @@ def test_an_added_edge_moves_nobody() -> None:
     assert dict(more.edges[-1].orderers) == {"edge-z-orderer": 1}
 
 
-@pytest.mark.parametrize("name", ["edge-a", "main", "Edge", "", "a/b"])
+@pytest.mark.parametrize("name", ["edge-a", "main", "Edge", "", "a/b", "edge-", "e" * 45])
 def test_an_edge_needs_a_name_of_its_own(name: str) -> None:
     with pytest.raises(TopologyError):
         Topology.load(named_topology("dev")).with_edge(name)
@@ -122,6 +131,14 @@ FAULTS = {
     "no list": (("[cloud-operator, cloud-auditor]", "cloud-operator"), "main.organisations: a list"),
     "bad MSP id": (("cloud-auditor", "cloud/auditor"), "main.organisations[1]: an MSP id"),
     "quote in an MSP id": (("cloud-auditor", '"x\'y"'), "main.organisations[1]: an MSP id"),
+    "an empty word in an MSP id": (("cloud-auditor", "a..b"), "main.organisations[1]: an MSP id"),
+    "a hyphen before a dot": (("edge-a-owner", "a-.b"), "edges[0].organisations[1]: an MSP id"),
+    "a hyphen after a dot": (
+        ("{main-orderer: 1}", "{a.-b: 1}"),
+        "main.ordering.orderers.a.-b: 'a.-b': an MSP",
+    ),
+    "a long MSP id": (("cloud-auditor", "a" * 50), "main.organisations[1]: an MSP id"),
+    "a hyphen at a chain's end": (("chain: edge-a", "chain: edge-"), "edges[0].chain: a channel id"),
     "bad orderer": (("{main-orderer: 1}", "{main orderer: 1}"), "main.ordering.orderers"),
     "no orderer": (("{main-orderer: 1}", "{}"), "main.ordering.orderers: at least one"),
     "zero orderers": (("{main-orderer: 1}", "{main-orderer: 0}"), "main.ordering.orderers.main-orderer"),
