@@ -25,6 +25,7 @@ from accumulator.errors import AccumulatorError, InvalidMembership
 from audit.blocks import TrustedChains, check_block, check_transaction
 from audit.errors import Check, Invalid, Unusable, Unverifiable, failing
 from audit.evidence import Evidence, Shown
+from audit.kinds import BUNDLE, TRUST, check_kind
 from audit.lineage import LineageFacts, check_lineage
 from audit.records import RecordFacts, check_batches, check_record
 from audit.statements import check_statements
@@ -63,15 +64,15 @@ def read_bundle(raw: bytes) -> Bundle:
     """Step 1: the bytes are the one encoding of a bundle.
 
     Raises:
+        Unusable: they are no bundle at all.
         Invalid: checks ``canonical`` and ``schema``.
     """
-    with failing(Check.CANONICAL, MalformedJson):
-        try:
-            return parse_bundle(raw)
-        except MalformedJson:
-            raise
-        except (EncodingError, RecursionError) as error:
-            raise Invalid(Check.SCHEMA, str(error)) from error
+    try:
+        return parse_bundle(raw)
+    except (EncodingError, RecursionError) as error:
+        check_kind(raw, BUNDLE)
+        check = Check.CANONICAL if isinstance(error, MalformedJson) else Check.SCHEMA
+        raise Invalid(check, str(error)) from error
 
 
 def read_trust(raw: bytes) -> TrustRoot:
@@ -83,6 +84,7 @@ def read_trust(raw: bytes) -> TrustRoot:
     try:
         return parse_trust(raw)
     except EncodingError as error:
+        check_kind(raw, TRUST)
         raise Unusable(Check.TRUST, f"the trust root cannot be used: {error}") from error
 
 

@@ -99,20 +99,39 @@ def test_an_altered_byte_is_invalid(commands, files, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "code"),
+    ("content", "says"),
     [
-        (b"", 1),
-        (b"{", 1),
-        (b"[]", 1),
-        (b"\xff\xfe", 1),
-        (b"[" * 100_000, 1),
-        (b'{"a":1e5}', 1),
-        (b"9" * 9999, 1),
+        (b"", "not a bundle: the file is empty"),
+        (b"[]", "not a bundle"),
+        (b"\xff\xfe", "not a bundle"),
+        (b"[" * 100_000, "not a bundle"),
+        (b'{"a":1e5}', "a document without a schema, not a bundle"),
+        (b'{"schema":"edgeproof/topology/v1"}', "a document of schema edgeproof/topology/v1, not a bundle"),
+        (b'{"schema":["edgeproof/bundle/v1"]}', "not a bundle"),
+        (b"9" * 9999, "not a bundle"),
     ],
 )
-def test_what_is_no_bundle_is_invalid(commands, files, content, code):
+def test_what_is_no_bundle_is_no_evidence(commands, files, content, says):
     (files / "garbage.json").write_bytes(content)
-    assert verify(commands, files, "garbage.json")[0] == code
+    code, output = verify(commands, files, "garbage.json")
+    assert (code, says in output) == (2, True), output
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"a":' * 100_000, b'{"schema":"edgeproof/bundle/v1"}'])
+def test_a_spoilt_bundle_is_invalid(commands, files, content):
+    (files / "garbage.json").write_bytes(content)
+    assert verify(commands, files, "garbage.json")[0] == 1
+    whole = (files / "record.json").read_bytes()
+    (files / "garbage.json").write_bytes(whole[: len(whole) // 2])
+    assert verify(commands, files, "garbage.json")[0] == 1
+
+
+def test_a_bundle_and_a_trust_root_in_each_others_place_are_told(commands, files):
+    bundle, trust = files / "record.json", files / "trust.json"
+    code, output = commands.run(commands.audit, "bundle", trust, "--trust", trust)
+    assert (code, "this is a trust root, not a bundle" in output) == (2, True)
+    code, output = commands.run(commands.audit, "bundle", bundle, "--trust", bundle)
+    assert (code, "this is a bundle, not a trust root" in output) == (2, True)
 
 
 def test_missing_or_unusable_files_of_the_caller_are_usage_errors(commands, files, tmp_path):
