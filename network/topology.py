@@ -228,7 +228,7 @@ class Topology:
 
         Raises:
             TopologyError: there is such a chain, no chain can be called so, or an organisation of the last
-                edge is not called after its chain, so that no new name follows.
+                edge is not called after its chain, so that no new name follows; or that name is taken.
         """
         last = self.edges[-1]
         if re.fullmatch(_CHAIN, chain) is None or chain in {known.chain for known in self.chains}:
@@ -245,6 +245,8 @@ class Topology:
                 raise TopologyError(
                     f"{found!r}: {_MSP_MEANING} is wanted; choose a shorter name than {chain}"
                 )
+            if any(found in known.organisations for known in self.chains):
+                raise TopologyError(f"{found!r} has its peer on another chain, and may have no other")
             return found
 
         edge = dataclasses.replace(
@@ -338,10 +340,18 @@ def _topology(document: Value) -> Topology:
     main = _chain(fields["main"], hosts, batch, MAIN)
     edges = []
     taken = {main.chain}
+    # Its identities, signers' state and training peers go by the organisation's name alone.
+    members = dict.fromkeys(main.organisations, main.chain)
     for value in fields["edges"].items(least=1):
         edge = _chain(value, hosts, batch, None)
         if edge.chain in taken:
             value.refuse(f"a second chain {edge.chain!r}")
+        for msp_id in edge.organisations:
+            if msp_id in members:
+                value.refuse(
+                    f"organisations: {msp_id} has its peer on {members[msp_id]}, and may have no other"
+                )
+            members[msp_id] = edge.chain
         taken.add(edge.chain)
         edges.append(edge)
     topology = Topology(

@@ -66,6 +66,13 @@ def test_an_edge_needs_a_name_of_its_own(name: str) -> None:
         Topology.load(named_topology("dev")).with_edge(name)
 
 
+def test_an_edge_cannot_be_followed_by_one_with_another_chains_organisation(tmp_path: Path) -> None:
+    topology = load(tmp_path, DEV.replace("cloud-auditor", "edge-z-owner"))
+    with pytest.raises(TopologyError, match="'edge-z-owner' has its peer on another chain"):
+        topology.with_edge("edge-z")
+    assert topology.with_edge("edge-y").edges[-1].chain == "edge-y"
+
+
 def test_an_edge_whose_organisations_have_free_names_cannot_be_followed(tmp_path: Path) -> None:
     topology = load(tmp_path, DEV.replace("edge-a-owner", "acme"))
     with pytest.raises(TopologyError, match="acme"):
@@ -139,6 +146,10 @@ FAULTS = {
     ),
     "a long MSP id": (("cloud-auditor", "a" * 50), "main.organisations[1]: an MSP id"),
     "a hyphen at a chain's end": (("chain: edge-a", "chain: edge-"), "edges[0].chain: a channel id"),
+    "an organisation of two chains": (
+        ("edge-a-owner", "cloud-auditor"),
+        ":13: edges[0]: organisations: cloud-auditor has its peer on main",
+    ),
     "bad orderer": (("{main-orderer: 1}", "{main orderer: 1}"), "main.ordering.orderers"),
     "no orderer": (("{main-orderer: 1}", "{}"), "main.ordering.orderers: at least one"),
     "zero orderers": (("{main-orderer: 1}", "{main-orderer: 0}"), "main.ordering.orderers.main-orderer"),
