@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from chaincode.api import DeviceStatus
-from gateway.client import ClientError, DeviceClient, GatewayClient, ReadingSigner, Refused
+from gateway.client import ClientError, DeviceClient, GatewayClient, ReadingSigner, Refused, Unreachable
 from gateway.client import enrolment as make_enrolment
 from gateway.client import grant as make_grant
 from gateway.client import status_change as make_status_change
@@ -164,6 +164,8 @@ def _answer(act: Callable[[], dict[str, Any]], as_json: bool) -> None:
             {"message": str(error), "http_status": error.status, "problem": error.slug, "field": error.field},
             as_json,
         )
+    except Unreachable as error:
+        _end(3, {"message": f"{error}; is `edgeproof run` running there?", "http_status": None}, as_json)
     except ClientError as error:
         _end(3, {"message": str(error), "http_status": None}, as_json)
     except OSError as error:

@@ -5,7 +5,7 @@
     ClientError
     ├── Refused        the gateway answered with a problem: status, slug, detail, field
     ├── Unreachable    no answer after all attempts; the same reading may be sent again with its key
-    └── BadAnswer      something answered that is no Edgeproof gateway
+    └── BadAnswer      something answered that is no Edgeproof gateway, or not over TLS as the URL says
 """
 
 from __future__ import annotations
@@ -40,4 +40,4 @@ class Unreachable(ClientError):
 
 
 class BadAnswer(ClientError):
-    """Something answered that is no Edgeproof gateway."""
+    """Something answered that is no Edgeproof gateway, or not over TLS as the URL says."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -16,6 +17,8 @@ __all__ = ["Transport"]
 _PREFIX: Final = "urn:edgeproof:problem:"
 _AGAIN: Final = frozenset({502, 503, 504})
 _LONGEST_WAIT: Final = 5.0
+_NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
+"""What OpenSSL calls an answer that is no TLS record, by version."""
 
 
 class Transport:
@@ -62,7 +65,7 @@ class Transport:
         Raises:
             Refused: a problem.
             Unreachable: no answer after all attempts.
-            BadAnswer: an error that is no problem document.
+            BadAnswer: an error that is no problem document; or no TLS, or a certificate that is not trusted.
         """
         last, asked = "", 0.0
         for attempt in range(self._attempts):
@@ -79,7 +82,7 @@ class Transport:
                     allow_redirects=False,
                 )
             except requests.RequestException as error:
-                last, asked = type(error).__name__, 0.0
+                last, asked = _reason(self._url, error), 0.0
                 continue
             if response.status_code in _AGAIN and attempt + 1 < self._attempts:
                 last, asked = str(response.status_code), _retry_after(response)
@@ -110,6 +113,22 @@ def read_json(response: requests.Response) -> Any:
         return response.json()
     except ValueError as error:
         raise BadAnswer(f"{response.url} does not answer with JSON") from error
+
+
+def _reason(url: str, error: requests.RequestException) -> str:
+    """Why there was no answer, in the system's own words where it gave some.
+
+    Raises:
+        BadAnswer: no further attempt would help.
+    """
+    cause: BaseException = error
+    while (inner := cause.__cause__ or cause.__context__) is not None:
+        cause = inner
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        raise BadAnswer(f"the certificate of {url} is not trusted: {cause.verify_message}") from error
+    if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+        raise BadAnswer(f"{url} does not speak TLS; a gateway without it is http://…") from error
+    return cause.strerror if isinstance(cause, OSError) and cause.strerror else type(error).__name__
 
 
 def _retry_after(response: requests.Response) -> float:

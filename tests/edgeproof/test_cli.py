@@ -110,6 +110,20 @@ def test_an_address_without_its_scheme_is_refused_at_once() -> None:
     assert "http://" in done.stderr
 
 
+def test_a_gateway_that_is_not_there_comes_with_what_starts_one(tmp_path: Path) -> None:
+    key, reading = str(tmp_path / "key.pem"), tmp_path / "reading"
+    reading.write_bytes(b"1")
+    assert run("device", "new", key).returncode == 0
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    words = ("--url", url, "--chain", "edge-a", "--device", "b", "--key", key)
+    done = run("device", "submit", str(reading), *words)
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert "Connection refused" in line
+    assert "`edgeproof run`" in line
+
+
 def test_run_refuses_a_port_where_somebody_listens(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

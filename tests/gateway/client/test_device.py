@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -180,6 +181,25 @@ def device_at(url: str, attempts: int = 4) -> tuple[DeviceClient, list[float]]:
 PROBLEM = "application/problem+json"
 BUSY = json.dumps({"type": "urn:edgeproof:problem:overloaded", "status": 503, "detail": "busy"}).encode()
 GOOD = json.dumps({"record": "ab" * 32, "chain": CHAIN, "transaction": "t", "index": 0, "count": 1}).encode()
+
+
+def test_a_gateway_without_tls_is_told_at_once(
+    stub: Callable[[list[Answer]], tuple[str, list[str]]],
+) -> None:
+    url, asked = stub([(201, "application/json", GOOD)])
+    device, slept = device_at(url.replace("http:", "https:"))
+    with pytest.raises(BadAnswer, match="does not speak TLS"):
+        device.submit(b"x", "text/plain")
+    assert (asked, slept) == ([], [])
+
+
+def test_where_nobody_listens_the_system_says_why() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    device, slept = device_at(f"http://127.0.0.1:{port}", 2)
+    with pytest.raises(Unreachable, match=r"after 2 attempts \(Connection refused\)"):
+        device.submit(b"x", "text/plain")
+    assert len(slept) == 1
 
 
 def test_a_busy_gateway_is_asked_again_with_the_same_key(
