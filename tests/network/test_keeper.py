@@ -12,8 +12,9 @@ import pytest
 from network.control import Keeper
 from network.errors import KeeperError, NetworkError, ProcessFailed
 from network.halt import down
+from network.keeper import _Service
 from network.records import ProcessId, Record, Records, boot_id, register, working_alone
-from network.supervisor import ProcessSpec
+from network.supervisor import ProcessSpec, Supervisor, _Running
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(120)"]
 
@@ -242,6 +243,32 @@ def test_a_process_that_cannot_be_kept_running_is_named_with_its_log(root: Path)
         return False
 
     wait_for(hopeless)
+
+
+def test_what_can_be_stopped_is_stopped_beside_what_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One hangs in the kernel: here no signal reaches it."""
+    records = Records(tmp_path / "run")
+    with Supervisor(tmp_path / "logs", records=records, max_restarts=None) as supervisor:
+        service = _Service(tmp_path / "run", "local", supervisor)
+        service._answer({"do": "keep", "specs": [vars(spec) for spec in specs("a", "b")]})
+        hanging, send, kill = supervisor.pid("a"), _Running.signal, os.killpg
+        with monkeypatch.context() as patch:
+            patch.setattr("network.supervisor._KILL_S", 0.05)
+            patch.setattr(
+                _Running,
+                "signal",
+                lambda self, number: None if self.process.pid == hanging else send(self, number),
+            )
+            patch.setattr("os.killpg", lambda pid, number: None if pid == hanging else kill(pid, number))
+            with pytest.raises(ProcessFailed, match="a \\(process"):
+                service._answer({"do": "stop", "names": ["a", "b"], "timeout_s": 1.0})
+        states = {one["name"]: one["state"] for one in service._answer({"do": "states"})["states"]}
+        assert states == {"a": "running", "b": "stopped"}
+        service._answer({"do": "start", "names": ["b"]})
+        assert supervisor.pid("b") is not None
+    assert records.all() == []
 
 
 def test_nobody_is_held_up_by_a_client_that_talks_nonsense(root: Path) -> None:
