@@ -211,6 +211,18 @@ def test_a_block_names_a_configuration_of_this_chain(world, trust, blocks):
     refused([*blocks[:-1], wrong], trust, Check.CONFIGURATION, f"edge-a block {len(blocks) - 1}")
 
 
+def test_of_the_metadata_signatures_and_codes_alone_are_evidence(trust, blocks):
+    """As docs/trust-model.md says it."""
+    before = check_chain(blocks, TrustedChains(trust), "edge-a")
+    for block in blocks[1:]:
+        block.metadata.metadata.extend([b""] * (5 - len(block.metadata.metadata)))
+        for slot in (1, 3, 4):
+            block.metadata.metadata[slot] = b"anything"
+    assert check_chain(blocks, TrustedChains(trust), "edge-a") == before
+    blocks[7].metadata.metadata[2] += b"\x00"
+    refused(blocks, trust, Check.BLOCK_LINKAGE, "edge-a block 7")
+
+
 # ---------------------------------------------------------------------- files
 
 
