@@ -205,6 +205,7 @@ def _add_chain(app: typer.Typer) -> None:
             list[Path],
             typer.Option(
                 "--blocks",
+                metavar="PATH",
                 help="Copy of a chain: a peer's folder of block files, or an embedded ledger's file."
                 " Give it once for each chain; they are compared with one another.",
             ),
@@ -212,7 +213,11 @@ def _add_chain(app: typer.Typer) -> None:
         trust: TrustFile,
         anchors: Annotated[
             list[Path] | None,
-            typer.Option("--anchors", help="Bundle or audit state whose anchors the copies must agree with."),
+            typer.Option(
+                "--anchors",
+                metavar="FILE",
+                help="Bundle or audit state whose anchors the copies must agree with; as often as wanted.",
+            ),
         ] = None,
         state: StateOption = None,
         as_json: JsonOption = False,
@@ -249,8 +254,8 @@ def _add_recompute(app: typer.Typer, opener: Opener) -> None:
             str, typer.Option("--commitment", help="Public draw: what was published of the nonce.")
         ] = "",
         block: Annotated[
-            int, typer.Option("--block", min=-1, help="Public draw: the main block named beforehand.")
-        ] = -1,
+            int | None, typer.Option("--block", min=0, help="Public draw: the main block named beforehand.")
+        ] = None,
         trust: Annotated[
             Path | None,
             typer.Option(
@@ -277,9 +282,9 @@ def _add_recompute(app: typer.Typer, opener: Opener) -> None:
             from protocol.blocks import header_hash
 
             def source() -> Randomness:
-                if not (nonce or commitment or block >= 0):
+                if not nonce and not commitment and block is None:
                     return secrets.token_bytes
-                if not nonce or not commitment or block < 0:
+                if not nonce or not commitment or block is None:
                     raise Unusable(Check.USAGE, "a public draw needs --nonce, --commitment and --block")
                 with translated():
                     header = system.ledgers[system.trust.main].block(block).header

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from edgeproof.deployment import Deployment
 
 app = typer.Typer(add_completion=False)
+_AGAIN_S = 10.0
 
 
 @app.command()
@@ -35,20 +38,12 @@ def run(
     from edgeproof.deployment import Deployment
     from edgeproof.fleet import service_specs, training_specs
     from edgeproof.processes import stop_on_signals
-    from edgeproof.training_runs import find_run
-    from edgeproof.wiring import Parts
     from network.records import register
     from network.supervisor import Supervisor
 
     opened = Deployment(folder)
     ports = {edge.chain: port + number for number, edge in enumerate(opened.plan.edges)}
-    if training:
-        with Parts(opened, "run") as parts:
-            if find_run(parts, training) is None:
-                typer.echo(
-                    f"There is no run {training} yet; its peers wait until "
-                    f"`edgeproof train {training} --deployment {opened.root}` creates it."
-                )
+    missing = bool(training) and not _knows(opened, training)
     stop = stop_on_signals()
     with (
         register(opened.root / "run", "services", sys.argv),
@@ -63,6 +58,9 @@ def run(
             for spec in training_specs(opened, training):
                 supervisor.start(spec)
         typer.echo(f"Starting; logs in {opened.state_path('logs')}. Ctrl-C ends everything.")
+        if missing:
+            typer.echo(_no_run(opened, training))
+            threading.Thread(target=_look_again, args=(opened, training, stop), daemon=True).start()
         silent = dict(ports)
         while not stop.wait(0.2 if silent else 1.0):
             supervisor.check()
@@ -79,6 +77,32 @@ def run(
                 typer.echo(f"{name}: http://127.0.0.1:{silent.pop(name)}  (OpenAPI at /openapi.json)")
         typer.echo("Ending every process.")
     typer.echo("Ended.")
+
+
+def _knows(opened: Deployment, training: str) -> bool:
+    """Whether main knows a training run of that name."""
+    from edgeproof.training_runs import find_run
+    from edgeproof.wiring import Parts
+
+    with Parts(opened, "run") as parts:
+        return find_run(parts, training) is not None
+
+
+def _no_run(opened: Deployment, training: str) -> str:
+    return (
+        f"Main knows no run {training!r}: if the name is right, its peers wait until "
+        f"`edgeproof train {training} --deployment {opened.root}` creates it."
+    )
+
+
+def _look_again(opened: Deployment, training: str, stop: threading.Event) -> None:
+    """A name that is wrong would be waited for for ever: say so once more, after everything else."""
+    from ledger.errors import LedgerError
+
+    if not stop.wait(_AGAIN_S):
+        with contextlib.suppress(LedgerError):  # main does not answer just now
+            if not _knows(opened, training):
+                typer.echo(_no_run(opened, training))
 
 
 def _as_planned(opened: Deployment) -> Deployment:

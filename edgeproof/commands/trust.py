@@ -22,11 +22,14 @@ def export(
         Path | None,
         typer.Option(help="Deployment folder (default: EDGEPROOF_DEPLOYMENT or build/deployment)."),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write the trust root of a deployment: genesis, configuration, rosters, parameters, checkpoints.
 
     Hand it to auditors by a way that both sides trust: everything else is proved against it.
     """
+    if output.exists() and not force:
+        raise typer.BadParameter(f"{output} is there already; --force replaces it", param_hint="OUTPUT")
     from edgeproof.deployment import Deployment
     from edgeproof.settings import Settings
     from edgeproof.trust import export_trust

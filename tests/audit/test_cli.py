@@ -98,6 +98,18 @@ def test_an_altered_byte_is_invalid(commands, files, tmp_path):
     assert value["where"].startswith("edge-a element ")
 
 
+def test_the_help_of_every_command_speaks_of_no_inner_value(commands):
+    for app, words in (
+        (commands.audit, ("chain",)),
+        (commands.audit, ("recompute",)),
+        (commands.recompute, ()),
+    ):
+        code, output = commands.run(app, *words, "--help")
+        assert code == 0
+        assert "list[" not in output
+        assert "-1" not in output
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [

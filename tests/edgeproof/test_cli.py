@@ -64,6 +64,16 @@ def test_a_damaged_ledger_is_one_line(folder: Path, tmp_path: Path) -> None:
     assert "damaged or no ledger" in line
 
 
+def test_a_trust_root_is_replaced_only_when_asked(folder: Path, tmp_path: Path) -> None:
+    words = ("trust", "export", str(tmp_path / "trust.json"), "--deployment", str(folder))
+    (tmp_path / "trust.json").write_text("another's")
+    refused = run(*words)
+    assert (refused.returncode, "--force" in refused.stderr) == (2, True)
+    assert (tmp_path / "trust.json").read_text() == "another's"
+    assert run(*words, "--force").returncode == 0
+    assert "edgeproof/trust/v1" in (tmp_path / "trust.json").read_text()
+
+
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(**_: object) -> None:
         raise ZeroDivisionError("ours")
