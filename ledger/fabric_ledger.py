@@ -41,6 +41,7 @@ _QUERY_SECONDS: Final = 10.0
 _READ: Final = CallOptions(timeout=120.0)
 _PAGE_BLOCKS: Final = 64
 _PAGE_BYTES: Final = 4 * 1024 * 1024
+_LAST_NUMBER: Final = (1 << 63) - 1  # no chain gets there; from 2**64 on no request could name a block
 _SYSTEM: Final = "qscc"
 _UNKNOWN_TRANSACTION: Final = ("no such transaction ID", "not found in index", "Failed to get block by txID")
 
@@ -186,6 +187,8 @@ class FabricLedger:
 
     def block(self, number: int) -> common_pb2.Block:
         """As ``ledger.port.Ledger.block``."""
+        if not 0 <= number <= _LAST_NUMBER:
+            raise BlockNotFound(f"there is no block {number}")
         opened = self._opened()
         events = opened.network.get_block_events(start_block=number, stop_block=number, options=_READ)
         try:

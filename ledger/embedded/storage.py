@@ -92,7 +92,11 @@ def load_block(connection: sqlite3.Connection, number: int) -> common_pb2.Block:
         BlockNotFound: the chain is not as high as that.
         CorruptLedger: the block is damaged.
     """
-    row = connection.execute("SELECT number, digest, raw FROM blocks WHERE number = ?", (number,)).fetchone()
+    row = None
+    with contextlib.suppress(OverflowError):  # a number that the database could not hold is no block's
+        row = connection.execute(
+            "SELECT number, digest, raw FROM blocks WHERE number = ?", (number,)
+        ).fetchone()
     if row is None:
         raise BlockNotFound(f"there is no block {number}")
     return parse_block_row(*row)

@@ -357,8 +357,9 @@ class LedgerSuite:
         ]
         assert list(ledger.blocks(height)) == []
         assert list(ledger.blocks(height + 5)) == []
-        with pytest.raises(BlockNotFound):
-            ledger.block(height)
+        for number in (height, 10**20, -1):
+            with pytest.raises(BlockNotFound):
+                ledger.block(number)
 
     def test_wait_wakes_for_a_block_of_another_ledger(self, harness: Harness) -> None:
         ledger, other = harness.open(), harness.open(harness.organisations[1])
