@@ -86,10 +86,9 @@ lock: ## Resolve the lock files anew (versions and hashes, no addresses)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements/full.lock
 
 clean: ## End the networks below build/ and remove everything that was built; keeps .venv
-	@for run in build/*/run; do \
-	  test -d "$$run" || continue; \
+	@find build -type d -name run -prune -print0 2>/dev/null | while IFS= read -r -d '' run; do \
 	  network="$${run%/run}"; \
 	  test -x $(BIN)/edgeproof || { echo "$$network may be running, and there is no $(VENV) to end it with: \`make $(VENV)/.installed\` first" >&2; exit 2; }; \
-	  $(NETWORK_COMMAND) clean --yes --root "$$network" || exit; \
+	  $(NETWORK_COMMAND) clean --yes --root "$$network" < /dev/null || exit; \
 	done
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

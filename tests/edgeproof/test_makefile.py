@@ -49,6 +49,19 @@ def test_a_network_is_ended_before_it_is_removed(folder: Path) -> None:
     assert not (folder / "build").exists()
 
 
+def test_however_deep_below_build(folder: Path) -> None:
+    asked = install(folder)
+    deep = folder / "build" / "bench" / "one more" / "edges"
+    (deep / "run").mkdir(parents=True)
+    assert make(folder, "clean").returncode == 0
+    assert "network clean --yes --root build/bench/one more/edges\n" in asked.read_text()
+    assert len(asked.read_text().splitlines()) == 2
+    shutil.rmtree(folder / ".venv")
+    (deep / "run").mkdir(parents=True)
+    assert make(folder, "clean").returncode != 0
+    assert (deep / "run").is_dir()
+
+
 def test_without_what_could_end_the_network_nothing_is_removed(folder: Path) -> None:
     done = make(folder, "clean")
     assert done.returncode != 0
