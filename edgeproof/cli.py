@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 __all__ = ["app", "main"]
 
@@ -40,14 +40,20 @@ class _LazyGroup(TyperGroup):
         return list(_COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command as the list shows it; to show the list nothing is imported."""
         if cmd_name not in _COMMANDS:
             return None
-        module, attribute, line = _COMMANDS[cmd_name]
-        loaded = importlib.import_module(f"edgeproof.commands.{module}")
-        command = typer.main.get_command(getattr(loaded, attribute))
-        command.name = cmd_name
-        command.short_help = line
-        return command
+        return TyperCommand(cmd_name, help=_COMMANDS[cmd_name][2])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is called, with its module."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in _COMMANDS:
+            module, attribute, _ = _COMMANDS[name]
+            loaded = importlib.import_module(f"edgeproof.commands.{module}")
+            command = typer.main.get_command(getattr(loaded, attribute))
+            command.name = name
+        return name, command, rest
 
 
 app = typer.Typer(

@@ -64,7 +64,10 @@ def up(
         brought = bring_up(root, chosen, probe, host=host or None, fabric_bin=fabric_bin, progress=progress)
         adopt(root, brought.topology, progress)  # which may have got edges since the one that was given
         print_table(look(root, host))
-    progress("Up. `edgeproof network status` shows this again, `edgeproof network down` ends it")
+    where = "" if root == ROOT else f" --root {root}"
+    progress(
+        f"Up. `edgeproof network status{where}` shows this again, `edgeproof network down{where}` ends it"
+    )
 
 
 @app.command(epilog=EXIT_CODES)

@@ -27,6 +27,12 @@ def test_every_room_is_imported_from_this_checkout(room: str) -> None:
     ("statement", "forbidden"),
     [
         ("import edgeproof.cli", ("torch", "flask", "sklearn", "numpy")),
+        # The list of commands: none of them is loaded for it.
+        (
+            "from typer.testing import CliRunner; from edgeproof.cli import app; "
+            "assert 'Export a deployment' in CliRunner().invoke(app, ['--help']).output",
+            ("accumulator", "audit", "cryptography", "gateway", "network", "requests"),
+        ),
         ("import chaincode.registry", ("torch", "flask", "grpc")),
         ("import gateway.client", ("torch", "flask", "grpc")),
         ("import training", ("torch", "flask")),
