@@ -15,6 +15,7 @@ from fabric_protos.common import configtx_pb2, configuration_pb2, policies_pb2
 from fabric_protos.msp import msp_config_pb2, msp_principal_pb2
 from fabric_protos.orderer import configuration_pb2 as orderer_pb2
 from fabric_protos.orderer.etcdraft import configuration_pb2 as raft_pb2
+from fabric_protos.orderer.smartbft import configuration_pb2 as smartbft_pb2
 
 from identity import serialize_identity
 from network.errors import NetworkError
@@ -62,6 +63,13 @@ def change_batch(batch: Batch) -> Change:
         )
         values["BatchSize"].value = size.SerializeToString()
         values["BatchTimeout"].value = orderer_pb2.BatchTimeout(timeout=batch.timeout).SerializeToString()
+        consensus = orderer_pb2.ConsensusType.FromString(values["ConsensusType"].value)
+        if consensus.type == "BFT":
+            # SmartBFT has the interval among its own options and does not look at BatchTimeout.
+            options = smartbft_pb2.Options.FromString(consensus.metadata)
+            options.request_batch_max_interval = batch.timeout
+            consensus.metadata = options.SerializeToString(deterministic=True)
+            values["ConsensusType"].value = consensus.SerializeToString(deterministic=True)
 
     return change
 

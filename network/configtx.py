@@ -28,7 +28,6 @@ _RAFT_OPTIONS: Final = {
     "SnapshotIntervalSize": "16 MB",
 }
 _SMARTBFT_OPTIONS: Final = {
-    "RequestBatchMaxInterval": "200ms",
     "RequestForwardTimeout": "2s",
     "RequestComplainTimeout": "4s",
     "RequestAutoRemoveTimeout": "3m",
@@ -162,7 +161,8 @@ def _orderer_group(layout: Layout, chain: ChainSpec, orderers: tuple[Node, ...])
             }
             for number, node in enumerate(orderers, start=1)
         ]
-        document["SmartBFT"] = _SMARTBFT_OPTIONS
+        # SmartBFT does not look at BatchTimeout.
+        document["SmartBFT"] = {**_SMARTBFT_OPTIONS, "RequestBatchMaxInterval": chain.batch.timeout}
     return document
 
 

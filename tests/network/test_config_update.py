@@ -10,6 +10,8 @@ import fabric_tools
 import pytest
 from chains import make_chain
 from fabric_protos.common import common_pb2, configtx_pb2
+from fabric_protos.orderer import configuration_pb2 as orderer_pb2
+from fabric_protos.orderer.smartbft import configuration_pb2 as smartbft_pb2
 from scratch_contract import invoke
 
 from network.config_update import change_batch, change_consenters, change_msp, compute_update
@@ -91,6 +93,20 @@ def test_only_what_changes_is_written(config: configtx_pb2.Config) -> None:
     assert [*update.read_set.groups] == [*update.write_set.groups] == ["Orderer"]
     values = update.write_set.groups["Orderer"].values
     assert {name: value.version for name, value in values.items()} == {"BatchSize": 4, "BatchTimeout": 1}
+
+
+def test_smartbft_has_its_own_interval(config: configtx_pb2.Config) -> None:
+    value = config.channel_group.groups["Orderer"].values["ConsensusType"]
+    options = smartbft_pb2.Options(request_batch_max_interval="50ms", request_pool_size=7)
+    value.value = orderer_pb2.ConsensusType(
+        type="BFT", metadata=options.SerializeToString()
+    ).SerializeToString()
+    after = changed(config, change_batch(Batch(timeout="2s")))
+    value = after.channel_group.groups["Orderer"].values["ConsensusType"]
+    consensus = orderer_pb2.ConsensusType.FromString(value.value)
+    options.request_batch_max_interval = "2s"
+    assert consensus.type == "BFT"
+    assert smartbft_pb2.Options.FromString(consensus.metadata) == options
 
 
 def test_an_organisation_that_is_not_there(config: configtx_pb2.Config) -> None:

@@ -104,6 +104,9 @@ def test_capabilities_batch_and_endpoints(network: Prepared) -> None:
         assert list(orderer["values"]["Capabilities"]["value"]["capabilities"]) == ["V2_0"]
         assert list(application["values"]["Capabilities"]["value"]["capabilities"]) == ["V2_5"]
         assert orderer["values"]["BatchTimeout"]["value"]["timeout"] == "50ms"
+        if chain.ordering == "smartbft":
+            options = orderer["values"]["ConsensusType"]["value"]["metadata"]
+            assert options["request_batch_max_interval"] == "50ms"  # SmartBFT's own; it ignores BatchTimeout
         assert orderer["values"]["BatchSize"]["value"] == {
             "absolute_max_bytes": 10 << 20,
             "max_message_count": 10,
