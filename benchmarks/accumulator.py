@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shlex
 import statistics
 import subprocess
@@ -36,6 +37,7 @@ from benchmarks.accumulator_bounds import bounds
 from benchmarks.accumulator_operations import LibraryParameters, Material, Operation, operations, with_counts
 from benchmarks.accumulator_page import render
 from benchmarks.anchor_signer import measure_anchor
+from benchmarks.errors import MeasurementFailed
 from benchmarks.machine import machine_facts
 from benchmarks.membership_service import measure_chain_length, measure_service
 from benchmarks.paper_protocols import measure_paper
@@ -47,7 +49,11 @@ _PEER_SECONDS = 600.0
 
 
 def _peer_ms(command: Sequence[str], operation: str, count: int) -> float | None:
-    """What the command says, or None where it has no such operation or took too long."""
+    """What the command says, or None where it has no such operation or took too long.
+
+    Raises:
+        MeasurementFailed: it says something else than milliseconds.
+    """
     try:
         done = subprocess.run(
             [*command, operation, str(count)],
@@ -58,7 +64,15 @@ def _peer_ms(command: Sequence[str], operation: str, count: int) -> float | None
         )
     except subprocess.TimeoutExpired:
         return None
-    return float(done.stdout) if done.returncode == 0 else None
+    if done.returncode:
+        return None
+    try:
+        taken = float(done.stdout)
+    except ValueError:
+        taken = math.nan
+    if not 0 <= taken < math.inf:
+        raise MeasurementFailed(f"{shlex.join([*command, operation, str(count)])} says {done.stdout[:200]!r}")
+    return taken
 
 
 def measure(

@@ -7,8 +7,9 @@ import secrets
 import shutil
 import statistics
 import subprocess
+import threading
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,6 +24,8 @@ __all__ = ["NodeClient", "measure_node_ratio"]
 
 _SOURCES = Path(__file__).parent / "node_client"
 _INSTALL_S = 300
+_ANSWER_S = 600.0
+"""A run takes seconds."""
 
 
 class NodeClient(AbstractContextManager["NodeClient"]):
@@ -61,19 +64,42 @@ class NodeClient(AbstractContextManager["NodeClient"]):
     def _ask(self, what: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            self._process.kill()
+
+        limit = threading.Timer(_ANSWER_S, end)
+        limit.start()
+        line = ""
         try:
             self._process.stdin.write(json.dumps(what) + "\n")
             self._process.stdin.flush()
-            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+            line = self._process.stdout.readline()
+            answer = json.loads(line)
+            if not isinstance(answer, dict):
+                raise ValueError("no object")
         except (OSError, ValueError) as error:
-            raise MeasurementFailed(f"the Node client ended (code {self._process.poll()})") from error
+            if late.is_set():
+                said = f"nothing came within {_ANSWER_S:.0f} s"
+            elif line:
+                said = f"it said {line[:200]!r}"
+            else:
+                said = f"it ended with code {self._process.wait()}"
+            self._process.kill()
+            self._process.wait()
+            raise MeasurementFailed(f"the Node client does not answer: {said}") from error
+        finally:
+            limit.cancel()
         return answer
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with suppress(OSError):  # it may have ended
+            self._process.stdin.close()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:

@@ -31,6 +31,8 @@ from protocol.encodings import decode
 __all__ = ["measure_bring_up", "measure_relay", "processes"]
 
 _PATIENCE_S = 60.0
+_COMMAND_S = 900.0
+"""Bring-up takes a minute; its own limits end it long before."""
 
 
 def measure_bring_up(folder: Path, scale: Scale, say: Say) -> dict[str, Any]:
@@ -155,11 +157,18 @@ def _accepted(ledger: Ledger, start: int, fits: Callable[[AnchorStatement], bool
 def _network(command: str, folder: Path, *options: str) -> float:
     """``edgeproof network …``; the seconds that it took."""
     started = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "edgeproof", "network", command, "--root", str(folder), *options],
-        capture_output=True,
-        text=True,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "edgeproof", "network", command, "--root", str(folder), *options],
+            capture_output=True,
+            text=True,
+            timeout=_COMMAND_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        said = (error.stderr or b"").decode(errors="replace").strip()[-500:]
+        raise MeasurementFailed(
+            f"edgeproof network {command} did not end within {_COMMAND_S:.0f} s: {said}"
+        ) from error
     if done.returncode:
         raise MeasurementFailed(f"edgeproof network {command}: {done.stderr.strip()[-500:]}")
     return time.perf_counter() - started

@@ -11,10 +11,11 @@ import pytest
 from accumulator import Parameters, default_parameters
 from accumulator.group import Group
 from accumulator.native import NativeGroup
-from benchmarks.accumulator import measure
+from benchmarks.accumulator import _peer_ms, measure
 from benchmarks.accumulator_bounds import _row
 from benchmarks.accumulator_operations import LibraryParameters
 from benchmarks.accumulator_page import render
+from benchmarks.errors import MeasurementFailed
 from benchmarks.membership_service import measure_chain_length, measure_service
 from benchmarks.paper_protocols import render_paper
 from benchmarks.record_stream import measure_stream
@@ -24,6 +25,14 @@ import sys
 times = {"hash_to_prime": 0.5, "accumulate": 10, "witness": 20, "accumulate_from_anchor": 30}
 print(times[sys.argv[1]]) if sys.argv[1] in times else sys.exit(3)
 """
+
+
+@pytest.mark.parametrize("says", ["about 3", "", "nan", "-1"])
+def test_a_peer_that_says_no_time_is_told(tmp_path: Path, says: str) -> None:
+    script = tmp_path / "peer.py"
+    script.write_text(f"print({says!r})")
+    with pytest.raises(MeasurementFailed, match=r"peer\.py accumulate 7 says"):
+        _peer_ms([sys.executable, str(script)], "accumulate", 7)
 
 
 @pytest.fixture(scope="module")
