@@ -99,7 +99,7 @@ def test_linkage(chain: TestChain, block: common_pb2.Block) -> None:
     with pytest.raises(InvalidBlock, match="block before"):
         check_linkage(block, bytes(32))
     changed = copy.deepcopy(block)
-    changed.data.data[0] = block.data.data[0][:-1] + b"\x00"
+    changed.data.data[0] = block.data.data[0][:-1] + bytes([block.data.data[0][-1] ^ 1])
     with pytest.raises(InvalidBlock, match="data hash"):
         check_linkage(changed, previous)
 

@@ -162,7 +162,8 @@ def test_a_forged_message_is_refused():
     def edit(source, to, raw):
         message = Envelope.decode(raw)
         if (source, message.kind) == (2, Kind.COMMIT):
-            return message.proof()[:-1] + b"\0" + message.body
+            proof = message.proof()
+            return proof[:-1] + bytes([proof[-1] ^ 1]) + message.body
         return raw
 
     table = Table(settings(), 6).run(edit)
