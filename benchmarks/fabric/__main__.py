@@ -79,6 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             except (MeasurementFailed, NetworkError) as error:
                 print(f"failed: {error}", file=sys.stderr, flush=True)
                 failed = True
+    faults = asked.out.parent / "faults" / "fabric.json"
+    if faults.exists():
+        found["faults"] = json.loads(faults.read_text())
     if not asked.quick or asked.docs != _parser().get_default("docs"):
         asked.docs.write_text(render(found))
         print(f"{asked.docs} is written")

@@ -32,6 +32,20 @@ def made_up() -> dict[str, Any]:
         "table1_paper": [{"bytes": 32768, **ROW, "failed": 2}],
         "in_flight": [{"in_flight": 64, **ROW}],
         "open": [{"bytes": 32, "share": 0.8, "offered_per_s": 257.0, **ROW}],
+        "faults": {
+            "kills": {
+                "acknowledged": 4321,
+                "pauses": [
+                    {
+                        "fault": "relay",
+                        "killed": "relay",
+                        "waited": "anchors",
+                        "pause_s": 7.25,
+                        "usual_s": 2.5,
+                    }
+                ],
+            }
+        },
         "node_ratio": 1.07,
         "node": {
             "ratio": 1.07,
@@ -85,6 +99,7 @@ def test_the_page_shows_every_part_s_figures() -> None:
         "**2 transactions failed.**",
         "| 64 | 321 | 0.10 | 0.20 | 0.30 | 0.40 | 0.50 |",
         "| 32 B | 80 % | 257 | 321 | 0.10 |",
+        "| relay (`relay`) | anchors | 7.25 | 2.50 |",
         "**1.07** (from 1.01 to 1.20; wanted: 0.95)",
         "| ours | 321 | 0.10 | 0.30 | 1.5 |",
         "**3456 readings/s**",
@@ -103,7 +118,17 @@ def test_the_page_shows_every_part_s_figures() -> None:
 def test_parts_that_were_not_measured_are_left_out() -> None:
     found = made_up()
     whole = render(found)
-    for name in ("table1", "table1_paper", "in_flight", "open", "node", "readings", "rest", "bring_up"):
+    for name in (
+        "table1",
+        "table1_paper",
+        "in_flight",
+        "open",
+        "node",
+        "readings",
+        "rest",
+        "bring_up",
+        "faults",
+    ):
         left = {key: value for key, value in found.items() if key != name}
         assert render(left).count("## ") == whole.count("## ") - 1, name
     assert render({"measured": {}}).count("## ") == 0
