@@ -51,10 +51,10 @@ def _faults(found: Mapping[str, Any]) -> Iterable[str]:
     yield "## The longest pause after each fault"
     yield ""
     yield (
-        "Measured by `make test-faults`: under load a process of each kind is killed with SIGKILL, and the link "
-        "between an edge and the cloud is cut for five seconds. Nobody helps. A pause is the longest time between "
-        "two successes of what is named; beside it the longest before the fault. Afterwards every acknowledged "
-        "record and transaction is on the chain once, and all peers hold the same blocks."
+        "Measured by `make test-faults`: under load a process of each kind is killed with SIGKILL, and the "
+        "link between an edge and the cloud is cut for five seconds. Nobody helps. A pause is the longest "
+        "time between two successes of what is named; beside it the longest before the fault. Afterwards "
+        "every acknowledged record and transaction is on the chain once, and all peers hold the same blocks."
     )
     yield from table(
         ["what was struck", "what was waited for", "longest pause s", "before it s"],
