@@ -49,6 +49,7 @@ __all__ = [
 _DETAILS_TRAILER: Final = "grpc-status-details-bin"
 _DETAILS_FIELD: Final = 3  # of google.rpc.Status
 _RESPONSE: Final = re.compile(r"chaincode response (\d+), (.*)\Z", re.DOTALL)
+_NO_PLAN: Final = "no combination of peers can be derived"
 _MISMATCH: Final = "ProposalResponsePayloads do not match"
 _TOO_MANY: Final = "too many requests for "
 _TOO_LARGE: Final = ("larger than max", "REQUEST_ENTITY_TOO_LARGE", "maximum allowed")
@@ -152,6 +153,12 @@ class EndorseError(GatewayError):
     def is_mismatch(self) -> bool:
         """Whether peers came to different results: the contract wavers, or one peer is a block behind."""
         return any(_MISMATCH in text for text in self.texts)
+
+    @property
+    def is_unplanned(self) -> bool:
+        """Whether the peer does not know at present who could endorse: peers that have just come up, or were
+        busy, are known again within seconds."""
+        return any(_NO_PLAN in text for text in self.texts)
 
 
 class SubmitError(GatewayError):

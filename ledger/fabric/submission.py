@@ -36,6 +36,8 @@ __all__ = ["Committed", "Outcomes", "order", "submit_until_committed"]
 _WIDEST: Final = 6
 """Contenders for one key spread their next attempts over up to so many times what an attempt takes."""
 _BEHIND: Final = Backoff(first=0.05, longest=1.0)
+_PLAN_PATIENCE: Final = 5.0
+"""Seconds for which a peer that knows of no endorsers at present is asked again."""
 _MISMATCHES: Final = 5
 """How often peers may differ: one that is a block behind catches up, a wavering contract does not."""
 _ORDERERS: Final = Backoff(first=0.05, longest=1.0)
@@ -101,13 +103,14 @@ async def submit_until_committed(
         outcomes: learns of commits in another way than by a call for each.
 
     Raises:
-        EndorseError: nothing was recorded; with a mismatch, after the last of several attempts.
+        EndorseError: nothing was recorded; with a mismatch, or no known endorsers, after several attempts.
         SubmitError: the orderers did not take it; nothing was recorded.
         CommitError: it is not valid; with a conflict, after the last attempt.
         OutcomeUnknown: the time was up before the commit status could be had.
     """
     deadline = time.monotonic() + timeout
-    attempt = mismatches = 0
+    patient = min(deadline, time.monotonic() + _PLAN_PATIENCE)
+    attempt = refusals = 0
     while True:
         proposal = contract.new_proposal(
             transaction_name,
@@ -118,9 +121,13 @@ async def submit_until_committed(
         try:
             transaction = await proposal.endorse(CallOptions(timeout=_left(deadline)))
         except EndorseError as error:
-            mismatches += 1
-            pause = _BEHIND.pause(mismatches)
-            if not error.is_mismatch or mismatches >= _MISMATCHES or time.monotonic() + pause >= deadline:
+            refusals += 1
+            pause = _BEHIND.pause(refusals)
+            again = time.monotonic() + pause
+            if not (
+                (error.is_mismatch and refusals < _MISMATCHES and again < deadline)
+                or (error.is_unplanned and again < patient)
+            ):
                 raise
             await asyncio.sleep(pause)
             continue

@@ -8,7 +8,7 @@ from updated import Updates
 
 from audit.errors import AuditError, ExitCode
 from audit.verifier import read_bundle, verify_bundle
-from protocol.bundle import serialise_bundle
+from protocol.bundle import BUNDLE_SCHEMA, serialise_bundle
 from protocol.encodings import canonical_json
 
 # What refuses a change at a place: the first line that fits (a * at the end fits the rest). Wherever a change
@@ -109,8 +109,12 @@ def refused_everywhere(bundle, trust, table, only=""):
             verify_bundle(read_bundle(canonical_json(changed)), trust)
         except AuditError as error:
             met.add(place)
-            fitting = error.check.value in allowed(place, table) | {"schema"}
-            if not fitting or error.exit_code in (ExitCode.VERIFIED, ExitCode.USAGE, ExitCode.INCONCLUSIVE):
+            if error.exit_code is ExitCode.USAGE:
+                # No verdict, but only where nothing says any more that it is a bundle.
+                fitting = not (isinstance(changed, dict) and changed.get("schema") == BUNDLE_SCHEMA)
+            else:
+                fitting = error.check.value in allowed(place, table) | {"schema"}
+            if not fitting or error.exit_code in (ExitCode.VERIFIED, ExitCode.INCONCLUSIVE):
                 faults.append((path, kind, str(error)))
         else:
             faults.append((path, kind, "ACCEPTED"))

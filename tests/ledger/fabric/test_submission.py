@@ -162,6 +162,23 @@ def test_outcomes_that_are_not_told_are_asked_for(
     assert all(future.cancelled() for future in told.asked)
 
 
+NOBODY = "no combination of peers can be derived which satisfy the endorsement policy"
+
+
+def test_endorsers_that_are_not_known_yet_are_asked_for_again(
+    fake: FakeGateway, endpoint: Endpoint, member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.faults["Endorse"].extend([Fault(grpc.StatusCode.FAILED_PRECONDITION, NOBODY)] * 2)
+    assert submit(endpoint, member).block_number == 1
+    assert fake.calls.count("Endorse") == 3
+    monkeypatch.setattr("ledger.fabric.submission._PLAN_PATIENCE", 0.3)
+    fake.faults["Endorse"].extend([Fault(grpc.StatusCode.FAILED_PRECONDITION, NOBODY)] * 99)
+    with pytest.raises(EndorseError) as caught:
+        submit(endpoint, member)
+    assert caught.value.is_unplanned
+    assert len(fake.blocks) == 2
+
+
 def test_outcome_that_cannot_be_learnt(fake: FakeGateway, endpoint: Endpoint, member: Member) -> None:
     fake.faults["Submit"].extend([Fault(grpc.StatusCode.UNAVAILABLE, "socket closed")] * 99)
     started = time.monotonic()
