@@ -43,7 +43,7 @@ from benchmarks.membership_service import measure_chain_length, measure_service
 from benchmarks.paper_protocols import measure_paper
 from benchmarks.record_stream import measure_stream
 
-__all__ = ["main", "measure"]
+__all__ = ["main", "measure", "measure_again"]
 
 _PEER_SECONDS = 600.0
 
@@ -105,20 +105,10 @@ def measure(
         folder = Path(name)
         say("elements and tables")
         material = Material.make(small, large, folder)
-        made = operations(material)
         native = acc.default_parameters("edge-a")
         with_kernel = isinstance(native.group, NativeGroup)
-        if with_kernel:
-            for operation, same in zip(made, operations(replace(material, parameters=native)), strict=True):
-                operation.native = same
-        with WitnessPool() as pool:
-            pool.warm()
-            for number in range(repeats):
-                turn = f"round {number + 1} of {repeats}"
-                for operation in made:
-                    say(f"{turn}: {operation.name}")
-                    operation.sample(pool)
-                _ask_peers(made, peers, large if number else None, say)
+        made = _with_kernel(material, native)
+        _rounds(made, repeats, peers, large, say)
         montgomery = statistics.median(_montgomery_ms(material.parameters) for _ in range(5))
         tables = {
             str(size): statistics.median(_build_ms(material.parameters, size) for _ in range(repeats))
@@ -151,6 +141,71 @@ def measure(
         "paper": paper,
     }
     return result | {"must_reach": bounds(result, small, large)}
+
+
+def measure_again(
+    result: dict[str, Any],
+    names: Sequence[str],
+    repeats: int,
+    *,
+    small: int = 1000,
+    large: int = 10000,
+    peers: dict[str, list[str]] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Time some operations again, ours and the others', for instance on a machine that has become quiet.
+
+    Args:
+        result: of ``measure``, with the same sizes.
+        names: operations of its table.
+        repeats, small, large, peers, say: as ``measure``.
+
+    Returns:
+        The result with these operations' times replaced, and ``again``: when, and under which load.
+
+    Raises:
+        MeasurementFailed: there is no such operation.
+    """
+    if unknown := [name for name in names if name not in result["cpu_ms"]]:
+        raise MeasurementFailed(f"there is no {' and no '.join(unknown)}: {', '.join(result['cpu_ms'])}")
+    facts = machine_facts()
+    with tempfile.TemporaryDirectory(prefix="edgeproof-bench-") as name:
+        say("elements and tables")
+        material = Material.make(small, large, Path(name))
+        made = _with_kernel(material, acc.default_parameters("edge-a"))
+        made = [operation for operation in made if operation.name in names]
+        _rounds(made, repeats, peers or {}, large, say)
+    again = {name: {"date": facts["date"], "load_average": facts["load_average"]} for name in names}
+    merged = {key: {**result[key], **times} for key, times in _times(made).items()}
+    renewed = {**result, **merged, "again": result.get("again", {}) | again}
+    renewed |= _ratios(renewed)
+    return renewed | {"must_reach": bounds(renewed, small, large)}
+
+
+def _with_kernel(material: Material, native: acc.Parameters) -> list[Operation]:
+    """The operations in pure gmpy2, each with its like by the kernel where there is one."""
+    made = operations(material)
+    if isinstance(native.group, NativeGroup):
+        for operation, same in zip(made, operations(replace(material, parameters=native)), strict=True):
+            operation.native = same
+    return made
+
+
+def _rounds(
+    made: Sequence[Operation],
+    repeats: int,
+    peers: dict[str, list[str]],
+    large: int,
+    say: Callable[[str], None],
+) -> None:
+    with WitnessPool() as pool:
+        pool.warm()
+        for number in range(repeats):
+            turn = f"round {number + 1} of {repeats}"
+            for operation in made:
+                say(f"{turn}: {operation.name}")
+                operation.sample(pool)
+            _ask_peers(made, peers, large if number else None, say)
 
 
 def _ask_peers(
@@ -198,22 +253,12 @@ def _result(
     tables: dict[str, float],
     facts: dict[str, Any],
 ) -> dict[str, Any]:
-    natives = {operation.name: operation.native for operation in made if operation.native}
-    cpu = {operation.name: statistics.median(operation.cpu) for operation in made}
     counts = {operation.name: operation.count for operation in made if operation.count}
-    peers = {
-        operation.name: {name: statistics.median(times) for name, times in operation.peers.items()}
-        for operation in made
-        if operation.peers
-    }
-    return {
+    result = {
         "modulus_bits": 2048,
         "repeats": repeats,
         "machine": facts,
-        "cpu_ms": cpu,
-        "wall_ms": {operation.name: statistics.median(operation.wall) for operation in made},
-        "kernel_cpu_ms": {name: statistics.median(native.cpu) for name, native in natives.items()},
-        "kernel_wall_ms": {name: statistics.median(native.wall) for name, native in natives.items()},
+        **_times(made),
         "pooled": [operation.name for operation in made if operation.pooled],
         "table_build": tables,
         "montgomery_multiplication_ms": montgomery,
@@ -221,11 +266,36 @@ def _result(
             name: {"squarings": count.squarings, "multiplications": count.multiplications}
             for name, count in counts.items()
         },
-        "ratio_to_counted": {name: cpu[name] / (count.total * montgomery) for name, count in counts.items()},
+    }
+    return result | _ratios(result)
+
+
+def _times(made: Sequence[Operation]) -> dict[str, dict[str, Any]]:
+    natives = {operation.name: operation.native for operation in made if operation.native}
+    return {
+        "cpu_ms": {operation.name: statistics.median(operation.cpu) for operation in made},
+        "wall_ms": {operation.name: statistics.median(operation.wall) for operation in made},
+        "kernel_cpu_ms": {name: statistics.median(native.cpu) for name, native in natives.items()},
+        "kernel_wall_ms": {name: statistics.median(native.wall) for name, native in natives.items()},
+        "peers_cpu_ms": {
+            operation.name: {name: statistics.median(times) for name, times in operation.peers.items()}
+            for operation in made
+            if operation.peers
+        },
+    }
+
+
+def _ratios(result: dict[str, Any]) -> dict[str, Any]:
+    cpu, montgomery = result["cpu_ms"], result["montgomery_multiplication_ms"]
+    return {
+        "ratio_to_counted": {
+            name: cpu[name] / ((count["squarings"] + count["multiplications"]) * montgomery)
+            for name, count in result["multiplications"].items()
+        },
         "ratio_to_reference_powmod": {name: ms / cpu["reference_powmod"] for name, ms in cpu.items()},
-        "peers_cpu_ms": peers,
         "ratio_to_peers": {
-            name: {peer: cpu[name] / ms for peer, ms in times.items()} for name, times in peers.items()
+            name: {peer: cpu[name] / ms for peer, ms in times.items()}
+            for name, times in result["peers_cpu_ms"].items()
         },
     }
 
@@ -240,6 +310,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--peer", action="append", default=[], metavar="NAME=COMMAND", help="another implementation"
     )
+    parser.add_argument(
+        "--only", action="append", metavar="OPERATION", help="time this again, keep the rest (repeatable)"
+    )
     parser.add_argument("--json", type=Path, default=Path("build/bench/accumulator.json"))
     parser.add_argument("--page", type=Path, default=Path("docs/benchmarks-accumulator.md"))
     asked = parser.parse_args(arguments)
@@ -249,14 +322,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not equals or not command:
             parser.error(f"--peer takes NAME=COMMAND, not {each!r}")
         peers[name] = shlex.split(command)
-    result = measure(
-        asked.repeats,
-        small=asked.small,
-        large=asked.large,
-        chain=asked.chain,
-        peers=peers,
-        say=lambda line: print(line, flush=True),
-    )
+    sizes: dict[str, Any] = {"small": asked.small, "large": asked.large, "peers": peers}
+    sizes["say"] = lambda line: print(line, flush=True)
+    if asked.only:
+        kept = json.loads(asked.json.read_text())
+        result = measure_again(kept, asked.only, asked.repeats, **sizes)
+    else:
+        result = measure(asked.repeats, chain=asked.chain, **sizes)
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_text(json.dumps(result, indent=1) + "\n")
     asked.page.write_text(render(result))

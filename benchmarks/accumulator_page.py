@@ -21,7 +21,11 @@ def render(result: Mapping[str, Any]) -> str:
         "Written by `make bench-accumulator`; do not edit. "
         f"{facts['date']}, {facts['processor']}, {facts['cores']} cores, Python {facts['python']}, "
         f"{facts['gmp']}; load average at the start {facts['load_average']}. |N| = {result['modulus_bits']}, "
-        f"256-bit primes, medians of {result['repeats']}, process CPU milliseconds in one process.",
+        f"256-bit primes, medians of {result['repeats']}, process CPU milliseconds in one process."
+        + "".join(
+            f" `{name}` was timed again, beside the others, at load average {found['load_average']}."
+            for name, found in result.get("again", {}).items()
+        ),
         "",
         "*ms*: in pure gmpy2. *Kernel*: with the optional compiled kernel "
         "([decision 13](decisions/0013-an-optional-kernel-for-powers.md)), and how many times faster. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from accumulator import Parameters, default_parameters
 from accumulator.group import Group
 from accumulator.native import NativeGroup
-from benchmarks.accumulator import _peer_ms, measure
+from benchmarks.accumulator import _peer_ms, measure, measure_again
 from benchmarks.accumulator_bounds import _row
 from benchmarks.accumulator_operations import LibraryParameters
 from benchmarks.accumulator_page import render
@@ -170,3 +171,16 @@ def test_a_long_chains_witnesses_verify_and_the_service_answers(tmp_path: Path) 
 def test_the_librarys_figures_are_the_librarys() -> None:
     parameters: Parameters = LibraryParameters(default_parameters("edge-a").modulus, "edge-a")
     assert type(parameters.group) is Group
+
+
+def test_an_operation_is_timed_again_and_the_rest_is_kept(result: dict) -> None:
+    kept = copy.deepcopy(result)
+    kept["cpu_ms"]["all_witnesses_100"] = kept["wall_ms"]["all_witnesses_100"] = 1e9
+    again = measure_again(kept, ["all_witnesses_100"], 1, small=100, large=120)
+    assert 0 < again["wall_ms"]["all_witnesses_100"] < 1e9
+    assert again["cpu_ms"] | {"all_witnesses_100": 1e9} == kept["cpu_ms"]
+    assert again["ratio_to_counted"]["all_witnesses_100"] < 1e6
+    assert again["peers_cpu_ms"] == kept["peers_cpu_ms"]
+    assert "`all_witnesses_100` was timed again" in render(again)
+    with pytest.raises(MeasurementFailed, match="there is no all_witnesses_7"):
+        measure_again(kept, ["all_witnesses_7"], 1)

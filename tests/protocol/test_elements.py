@@ -31,14 +31,17 @@ def test_a_transaction_is_read_whole():
     )
     (seen,) = views(make_block(4, bytes(32), [raw]))
     assert seen == ElementView(
-        4, 0, 0, raw, b'{"root":""}', "tx-1", "records:submit", b'{"a":1}', b"me", 12345, "edgeproof"
-    )
+        4, 0, 0, raw, b'{"root":""}', "tx-1", "records:submit", b'{"a":1}', b"me", 12345, "edgeproof",
+        kind=common_pb2.HeaderType.ENDORSER_TRANSACTION,
+    )  # fmt: skip
 
 
 def test_configuration_has_no_payload():
     raw = configuration(b"orderer")
     (seen,) = views(make_block(0, b"", [raw]))
-    assert seen == ElementView(0, 0, 0, raw, b"", "", "", b"", b"orderer", 0, "")
+    assert seen == ElementView(
+        0, 0, 0, raw, b"", "", "", b"", b"orderer", 0, "", kind=common_pb2.HeaderType.CONFIG
+    )  # fmt: skip
 
 
 def test_what_is_not_valid_keeps_its_call_and_loses_its_payload():
