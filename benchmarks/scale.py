@@ -47,7 +47,7 @@ class Scale:
     batch_sizes: tuple[int, ...] = (32, 128, 512)
     batch_readings: int = 12288
     """Readings sent in batches of each size."""
-    batch_connections: int = 4
+    batch_connections: int = 8
     burst: int = 200
     """Single posts at one instant."""
     idle_posts: int = 40
