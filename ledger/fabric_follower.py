@@ -8,8 +8,8 @@ import threading
 import time
 from typing import Any, Final
 
+from ledger.fabric.backoff import Backoff
 from ledger.fabric.errors import EventsError, GatewayClosed, GatewayError
-from ledger.fabric.events import Backoff
 from ledger.fabric.gateway import Network
 from ledger.fabric.loops import LoopThread
 from ledger.fabric.transactions import Status

@@ -25,6 +25,7 @@ the peer's limit, and a peer that says it is busy is asked again. Every stage ca
 peer said.
 """
 
+from .backoff import Backoff
 from .checkpoints import Checkpoint, Checkpointer, FileCheckpointer, InMemoryCheckpointer
 from .client import DEFAULT_IN_FLIGHT, DEFAULT_OPTIONS
 from .connection import CallOptions, Endpoint, tls_certificate_hash
@@ -45,7 +46,6 @@ from .errors import (
     status_name,
 )
 from .events import (
-    Backoff,
     BlockEventsRequest,
     ChaincodeEvent,
     ChaincodeEventsRequest,

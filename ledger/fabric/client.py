@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ import grpc.aio
 from fabric_protos.gateway import gateway_pb2
 from fabric_protos.peer import events_pb2
 
+from .backoff import Backoff
 from .connection import CallOptions
 from .errors import (
     CommitStatusError,
@@ -53,8 +53,8 @@ _STAGES: Final[dict[str, tuple[str, Any, type[GatewayError]]]] = {
     "submit": ("Submit", gateway_pb2.SubmitResponse, SubmitError),
     "commit_status": ("CommitStatus", gateway_pb2.CommitStatusResponse, CommitStatusError),
 }
-_FIRST_PAUSE: Final = 0.02  # seconds, when the peer says that it is busy
-_LONGEST_PAUSE: Final = 0.5
+_BUSY: Final = Backoff(first=0.02, longest=0.5)
+"""When the peer says that it is busy."""
 
 
 def _serialize(message: Any) -> bytes:
@@ -106,7 +106,7 @@ class Client:
         chosen = self._merge(stage, options)
         kind = _STAGES[stage][2]
         deadline = None if chosen.timeout is None else time.monotonic() + chosen.timeout
-        pause = _FIRST_PAUSE
+        refusals = 0
         async with self._slot(kind, transaction_id, chosen.timeout):
             while True:
                 left = None if deadline is None else max(0.001, deadline - time.monotonic())
@@ -119,6 +119,8 @@ class Client:
                     )
                 except grpc.aio.AioRpcError as error:
                     failure = translate(kind, error, transaction_id)
+                    refusals += 1
+                    pause = _BUSY.pause(refusals)
                     if not failure.is_busy or (left is not None and pause >= left):
                         raise failure from error
                 except (asyncio.CancelledError, grpc.aio.UsageError) as error:
@@ -126,8 +128,7 @@ class Client:
                     if not self._closed:
                         raise
                     raise GatewayClosed("the gateway was closed", transaction_id=transaction_id) from error
-                await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - no secret, only turns
-                pause = min(_LONGEST_PAUSE, 2 * pause)
+                await asyncio.sleep(pause)
 
     def chaincode_events(self, request: Any, options: CallOptions | None) -> Any:
         """The gRPC call of a stream of chaincode events."""

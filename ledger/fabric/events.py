@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import AsyncIterator
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
@@ -16,6 +16,7 @@ from fabric_protos.common import common_pb2
 from fabric_protos.gateway import gateway_pb2
 from fabric_protos.orderer import ab_pb2
 
+from .backoff import Backoff
 from .checkpoints import Checkpoint
 from .client import Client
 from .connection import CallOptions
@@ -24,7 +25,6 @@ from .identities import SigningIdentity
 from .messages import parse, seek_payload, seek_position
 
 __all__ = [
-    "Backoff",
     "BlockEventsRequest",
     "ChaincodeEvent",
     "ChaincodeEventsRequest",
@@ -33,19 +33,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Backoff:
-    """Pauses between attempts to connect again, seconds; each about twice the one before."""
-
-    first: float = 0.1
-    longest: float = 5.0
-
-    def pause(self, attempt: int) -> float:
-        """The pause after the ``attempt``-th failure, from 1; uneven, so that many clients spread."""
-        longest = min(self.longest, self.first * 2.0 ** min(attempt - 1, 30))
-        return random.uniform(longest / 2, longest)  # noqa: S311 - no secret, only turns
 
 
 RECONNECT: Final = Backoff()
@@ -65,7 +52,7 @@ class ChaincodeEvent:
 class Events(Generic[T]):
     """An async iterator that ends its stream when it is closed; use it ``async with``."""
 
-    def __init__(self, source: AsyncIterator[T]) -> None:
+    def __init__(self, source: AsyncGenerator[T, None]) -> None:
         self._source = source
 
     def __aiter__(self) -> Events[T]:
@@ -76,7 +63,7 @@ class Events(Generic[T]):
 
     async def close(self) -> None:
         """End the stream."""
-        await self._source.aclose()  # type: ignore[attr-defined]  # every source here is a generator
+        await self._source.aclose()
 
     async def __aenter__(self) -> Events[T]:
         return self
@@ -87,7 +74,7 @@ class Events(Generic[T]):
         await self.close()
 
 
-class EventsRequest(Generic[T]):
+class EventsRequest(ABC, Generic[T]):
     """What both kinds of request have in common: bytes to sign, and connecting again.
 
     A request that was signed elsewhere says one position and cannot be written anew: its stream ends with the
@@ -110,9 +97,9 @@ class EventsRequest(Generic[T]):
         self._reconnect = reconnect
         self._tls_certificate_hash = tls_certificate_hash
 
+    @abstractmethod
     def get_bytes(self) -> bytes:
         """The request, serialised."""
-        raise NotImplementedError
 
     def get_digest(self) -> bytes:
         """What is to be signed."""
@@ -126,7 +113,7 @@ class EventsRequest(Generic[T]):
         """
         return Events(self._follow(options))
 
-    async def _follow(self, options: CallOptions | None) -> AsyncIterator[T]:
+    async def _follow(self, options: CallOptions | None) -> AsyncGenerator[T, None]:
         failures = 0
         while True:
             try:
@@ -176,19 +163,21 @@ class EventsRequest(Generic[T]):
             self._signature = await self._signer.sign(self._message)
         return self._signature
 
-    def _stream(self, options: CallOptions | None) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def _stream(self, options: CallOptions | None) -> AsyncGenerator[T, None]:
+        """One connection's items."""
 
+    @abstractmethod
     def _resume(self) -> bytes:
-        raise NotImplementedError
+        """The message, but beginning after what was seen."""
 
+    @abstractmethod
     def _start(self) -> tuple[str, Any]:
         """The channel, and where the message begins (``orderer.SeekPosition``)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _begin(self, number: int) -> bytes:
         """The message, but beginning with a block."""
-        raise NotImplementedError
 
     def _failed(self, error: BaseException) -> EventsError | GatewayClosed:
         if self._client.is_closed:
@@ -222,7 +211,7 @@ class BlockEventsRequest(EventsRequest[Any]):
         """The request, serialised as ``common.Envelope``."""
         return bytes(self._envelope().SerializeToString())
 
-    async def _stream(self, options: CallOptions | None) -> AsyncIterator[Any]:
+    async def _stream(self, options: CallOptions | None) -> AsyncGenerator[Any, None]:
         await self._sign()
         # A first connection that fails is told; a lost one is waited for.
         call = self._client.deliver(self._kind, options, wait_for_ready=self._next is not None)
@@ -327,7 +316,7 @@ class ChaincodeEventsRequest(EventsRequest[ChaincodeEvent]):
         """The request, serialised as ``gateway.SignedChaincodeEventsRequest``."""
         return bytes(self._signed().SerializeToString())
 
-    async def _stream(self, options: CallOptions | None) -> AsyncIterator[ChaincodeEvent]:
+    async def _stream(self, options: CallOptions | None) -> AsyncGenerator[ChaincodeEvent, None]:
         await self._sign()
         call = self._client.chaincode_events(self._signed(), options)
         try:

@@ -9,13 +9,13 @@ from typing import Any
 from fabric_protos.common import common_pb2
 from fabric_protos.gateway import gateway_pb2
 
+from .backoff import Backoff
 from .checkpoints import Checkpoint
 from .client import DEFAULT_IN_FLIGHT, Client
 from .connection import CallOptions, Endpoint
 from .errors import CommitError
 from .events import (
     RECONNECT,
-    Backoff,
     BlockEventsRequest,
     ChaincodeEvent,
     ChaincodeEventsRequest,

@@ -9,7 +9,6 @@ failed.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Final, Protocol
 
 import grpc
 
+from .backoff import Backoff, uneven
 from .connection import CallOptions
 from .errors import (
     CommitError,
@@ -26,7 +26,6 @@ from .errors import (
     OutcomeUnknown,
     SubmitError,
 )
-from .events import Backoff
 from .gateway import Contract
 from .messages import Argument
 from .transactions import Commit, Status, Transaction
@@ -139,7 +138,7 @@ async def submit_until_committed(
         failure = CommitError(status.code, status.transaction_id, status.block_number)
         # Of those who meet in a block one wins: who comes back within a block's time meets the same ones.
         took = time.monotonic() - begun
-        pause = random.uniform(0, took * min(attempt, _WIDEST))  # noqa: S311 - no secret, only turns
+        pause = uneven(0, took * min(attempt, _WIDEST))
         if not failure.is_conflict or attempt >= attempts or time.monotonic() + pause >= deadline:
             raise failure
         await asyncio.sleep(pause)
