@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ledger.proof_errors import IndexDamaged
+from ledger.wal import open_write_ahead
 
 __all__ = ["IndexFile"]
 
@@ -26,10 +27,8 @@ class IndexFile:
         self.path: Final = path
         self.lock: Final = threading.RLock()
         with self._guarded():
-            self._database = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode=WAL")
             # A cache: after a loss of power the newest blocks are read again.
-            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database = open_write_ahead(path, seconds=60, synchronous="NORMAL")
             self._database.executescript(resources.files("ledger").joinpath("index.sql").read_text())
 
     @contextmanager

@@ -174,7 +174,6 @@ class Lookup:
             return None
         try:
             # A crash may lose the newest rows (no fsync a commit): the packs still have them.
-            connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             connection.execute("SELECT 1 FROM packs LIMIT 1").fetchone()
@@ -194,6 +193,8 @@ class Lookup:
         path = self._folder / name
         fresh = sqlite3.connect(path, isolation_level=None)
         try:
+            # The mode is the file's own, and here nobody else has it open yet.
+            fresh.execute("PRAGMA journal_mode = WAL")
             fresh.executescript(files("store").joinpath("lookup.sql").read_text("utf-8"))
             _insert(fresh, self._headers())
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,20 @@ def test_two_books_on_one_file(tmp_path: Path) -> None:
         thread.join()
     assert failures == []
     assert all(found(books[0], f"d{d}", f"k{k}") == b"r" for d in range(6) for k in range(30))
+
+
+def test_books_that_open_at_one_instant_do_not_refuse(tmp_path: Path) -> None:
+    """SQLite refuses at once, whatever its timeout, when several turn a new file to write-ahead mode."""
+    with ThreadPoolExecutor(6) as pool:
+        for attempt in range(60):
+            path = tmp_path / f"keys{attempt}.sqlite"
+            barrier = threading.Barrier(6)
+
+            def work(position: int, path: Path = path, barrier: threading.Barrier = barrier) -> None:
+                barrier.wait()
+                KeyBook(path, 100).remember([KeyUse("d", f"k{position}", b"r")], 1000)
+
+            list(pool.map(work, range(6)))
 
 
 def test_many_keys_are_asked_for_at_once(tmp_path: Path) -> None:
