@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from fabric_protos.common import common_pb2
+
 import accumulator
 from accumulator import Parameters
+from ledger.errors import BlockNotFound
 from ledger.index import ChainIndex
 from ledger.index_file import IndexFile
-from ledger.port import Ledger
+from ledger.port import ChainInformation
 from protocol.anchors import AnchorStatement
 from protocol.encodings import encode
 
@@ -25,10 +28,22 @@ __all__ = ["synthetic_index"]
 _PRIME_BYTES: Final = 33
 
 
-class _NoLedger:
-    """The index asks its ledger for the chain's id; nothing here is ever read from it."""
+class _EmptyChain:
+    """A ``BlockSource`` without a block: the index holds more than its chain."""
 
     chain = "edge-a"
+
+    def blocks(self, start: int) -> Iterator[common_pb2.Block]:
+        return iter(())
+
+    def block(self, number: int) -> common_pb2.Block:
+        raise BlockNotFound(f"there is no block {number}")
+
+    def information(self) -> ChainInformation:
+        return ChainInformation(self.chain, 0, bytes(32))
+
+    def close(self) -> None:
+        """There is nothing to give back."""
 
 
 def synthetic_index(
@@ -90,8 +105,7 @@ def synthetic_index(
                 anchor, statement.first, statement.last, encode(statement),
             )  # fmt: skip
     file.close()
-    ledger: Ledger = _NoLedger()  # type: ignore[assignment]  # stands for a ledger that is never asked
-    return ChainIndex(ledger, parameters, path)
+    return ChainIndex(_EmptyChain(), parameters, path)
 
 
 def _digest(number: int) -> bytes:

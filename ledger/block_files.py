@@ -20,48 +20,30 @@ from typing import Final, Protocol
 from fabric_protos.common import common_pb2
 
 from ledger.embedded.database import Database
-from ledger.embedded.rows import chain_row
-from ledger.embedded.storage import load_block, load_blocks
+from ledger.embedded.stored_blocks import StoredBlocks
 from ledger.errors import BlockNotFound, ChainNotFound, CorruptLedger, Unavailable
-from ledger.port import ChainInformation
+from ledger.port import BlockSource, ChainInformation
 from protocol.blocks import header_hash
 from protocol.elements import views
 
-__all__ = ["BlockSource", "ChainFile", "PeerBlockFiles", "open_blocks", "serialise_block"]
+__all__ = ["ChainCopy", "ChainFile", "PeerBlockFiles", "open_blocks", "serialise_block"]
 
 _PREFIX: Final = "blockfile_"
-_PAGE: Final = 32
 _LONGEST_VARINT: Final = 10
 _HASH_BYTES: Final = 32
 _LARGEST_BLOCK: Final = 100 * 1024 * 1024
 """What Fabric's orderers and peers take as one message at most, by default; a block is one."""
 
 
-class BlockSource(Protocol):
-    """The part of ``ledger.port.Ledger`` that reads blocks."""
-
-    @property
-    def chain(self) -> str:
-        """The chain's id."""
+class ChainCopy(BlockSource, Protocol):
+    """A chain read from a copy of files."""
 
     @property
     def left_out(self) -> int:
         """Bytes at the end that are the beginning of one more block, which is not whole."""
 
-    def blocks(self, start: int) -> Iterator[common_pb2.Block]:
-        """The blocks from number ``start``, in order."""
 
-    def block(self, number: int) -> common_pb2.Block:
-        """One block."""
-
-    def information(self) -> ChainInformation:
-        """Height and newest header's hash."""
-
-    def close(self) -> None:
-        """Give back what is held."""
-
-
-def open_blocks(path: Path) -> BlockSource:
+def open_blocks(path: Path) -> ChainCopy:
     """A peer's folder of block files, or an embedded ledger's file.
 
     Raises:
@@ -73,7 +55,7 @@ def open_blocks(path: Path) -> BlockSource:
 
 
 class PeerBlockFiles:
-    """A ``BlockSource`` over a copy of a peer's block files.
+    """A ``ChainCopy`` over a copy of a peer's block files.
 
     A block that the newest file ends within was being written when the copy was made and is left out, as a
     peer leaves it out when it starts again. That is so only if what is there can be a block's beginning, the
@@ -177,8 +159,8 @@ class PeerBlockFiles:
             raise CorruptLedger(f"{what}, but what is there does not begin the block that is due")
 
 
-class ChainFile:
-    """A ``BlockSource`` over an embedded ledger's file; unlike the ledger it does not judge what it opens.
+class ChainFile(StoredBlocks):
+    """A ``ChainCopy`` over an embedded ledger's file; unlike the ledger it does not judge what it opens.
 
     Raises:
         ChainNotFound, CorruptLedger, Unavailable: as the embedded ledger.
@@ -188,37 +170,16 @@ class ChainFile:
     """A database holds whole blocks."""
 
     def __init__(self, path: Path) -> None:
-        self._database: Final = Database(path)
+        super().__init__(Database(path))
         try:
             self.chain: Final = self.information().chain
         except BaseException:
-            self._database.close()
+            self.close()
             raise
-
-    def blocks(self, start: int) -> Iterator[common_pb2.Block]:
-        """As ``ledger.port.Ledger.blocks``."""
-        while page := self._page(start):
-            yield from page
-            start += len(page)
-
-    def block(self, number: int) -> common_pb2.Block:
-        """As ``ledger.port.Ledger.block``."""
-        with self._database.snapshot() as connection:
-            return load_block(connection, number)
-
-    def information(self) -> ChainInformation:
-        """As ``ledger.port.Ledger.information``."""
-        with self._database.snapshot() as connection:
-            row = chain_row(connection)
-        return ChainInformation(row.name, row.height, row.header_hash)
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
-
-    def _page(self, start: int) -> list[common_pb2.Block]:
-        with self._database.snapshot() as connection:
-            return load_blocks(connection, start, _PAGE)
 
 
 def serialise_block(block: common_pb2.Block) -> bytes:

@@ -19,7 +19,7 @@ import accumulator
 from accumulator import Parameters
 from ledger.index_file import IndexFile
 from ledger.lookups import keys_of
-from ledger.port import Ledger
+from ledger.port import BlockSource
 from ledger.proof_errors import ChainDiverged, NotIndexed, Pending
 from ledger.witnesses import WITNESS_LIMIT, Progress, WitnessCache
 from protocol.anchors import AnchorStatement
@@ -62,7 +62,7 @@ class ChainIndex:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: BlockSource,
         parameters: Parameters,
         path: Path,
         *,

@@ -15,6 +15,7 @@ from chaincode.api import Message
 from chaincode.payloads import decode_result
 
 __all__ = [
+    "BlockSource",
     "ChainInformation",
     "Ledger",
     "Receipt",
@@ -59,12 +60,36 @@ class TransactionStatus:
     """``TxValidationCode``; 0 is VALID."""
 
 
-class Ledger(Protocol):
-    """One chain, seen by one submitter. Safe to share between threads."""
+class BlockSource(Protocol):
+    """One chain's blocks, for reading."""
 
     @property
     def chain(self) -> str:
         """The chain's id (Fabric: the channel)."""
+
+    def blocks(self, start: int) -> Iterator[common_pb2.Block]:
+        """The blocks there are now from number ``start``, in order; then it stops.
+
+        Raises:
+            CorruptLedger, Unavailable.
+        """
+
+    def block(self, number: int) -> common_pb2.Block:
+        """One block.
+
+        Raises:
+            BlockNotFound, CorruptLedger, Unavailable.
+        """
+
+    def information(self) -> ChainInformation:
+        """Height and newest header's hash."""
+
+    def close(self) -> None:
+        """Give back what is held; further calls fail with ``Unavailable``."""
+
+
+class Ledger(BlockSource, Protocol):
+    """One chain, seen by one submitter. Safe to share between threads."""
 
     def submit(self, message: Message, *, timeout: float = 30.0) -> Receipt:
         """Propose, have endorsed, order, and wait for the commit.
@@ -89,31 +114,11 @@ class Ledger(Protocol):
             ContractRefused, ProposalRefused, Unavailable, CorruptLedger.
         """
 
-    def blocks(self, start: int) -> Iterator[common_pb2.Block]:
-        """The blocks there are now from number ``start``, in order; then it stops.
-
-        Raises:
-            CorruptLedger, Unavailable.
-        """
-
-    def block(self, number: int) -> common_pb2.Block:
-        """One block.
-
-        Raises:
-            BlockNotFound, CorruptLedger, Unavailable.
-        """
-
     def wait(self, height: int, timeout: float) -> bool:
         """Wait until the chain is higher than ``height``, at most ``timeout`` seconds; whether it is."""
 
-    def information(self) -> ChainInformation:
-        """Height and newest header's hash."""
-
     def find(self, transaction: str) -> TransactionStatus | None:
         """What became of a transaction; None where no block holds it."""
-
-    def close(self) -> None:
-        """Give back what is held; further calls fail with ``Unavailable``."""
 
 
 def submit_typed(ledger: Ledger, message: Message, *, timeout: float = 30.0) -> tuple[Receipt, Any]:

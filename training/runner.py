@@ -21,6 +21,7 @@ __all__ = ["Event", "Faulted", "Runner"]
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
+_JITTER: Final = random.SystemRandom()
 _FATAL: Final = (CorruptLedger, ChainDiverged, InvalidRecipe)
 """Nothing that waiting mends."""
 
@@ -111,7 +112,7 @@ class Runner:
         pauses = [self._pauses[id(machine)] for machine in machines if id(machine) in self._pauses]
         if pauses:
             # Spread out, so that processes that failed together do not come back together.
-            self._stop.wait(max(pauses) * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            self._stop.wait(max(pauses) * _JITTER.uniform(0.5, 1.0))
             return
         if height is not None and len(machines) == 1:
             with contextlib.suppress(LedgerError):  # the next round meets it again and says so

@@ -23,6 +23,7 @@ __all__ = ["Database", "translated"]
 
 _IDLE_READERS: Final = 8
 _POLL: Final = 0.002
+_JITTER: Final = random.SystemRandom()
 
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 
@@ -152,7 +153,7 @@ class Database:
                 if not busy or time.monotonic() >= deadline:
                     raise
                 # Short and uneven: SQLite's own back-off lets a busy process starve the others.
-                time.sleep(random.uniform(0.2, 1.0) * _POLL)  # noqa: S311 - no secret, only turns
+                time.sleep(_JITTER.uniform(0.2, 1.0) * _POLL)
 
     def _connect(self) -> sqlite3.Connection:
         # Autocommit: every BEGIN and COMMIT stands in this file.

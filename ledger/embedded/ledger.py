@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,11 +21,12 @@ from ledger.embedded.committer import Committer
 from ledger.embedded.database import Database
 from ledger.embedded.peers import Invoke, Peers
 from ledger.embedded.proposals import Proposal, assemble
-from ledger.embedded.rows import chain_row, find_transaction
-from ledger.embedded.storage import create_chain, load_block, load_blocks, open_chain
+from ledger.embedded.rows import find_transaction
+from ledger.embedded.storage import create_chain, open_chain
+from ledger.embedded.stored_blocks import StoredBlocks
 from ledger.embedded.validation import prepare
 from ledger.embedded.verification import verify_chain
-from ledger.errors import CommitConflict, CorruptLedger, ProposalRefused, Unavailable, invalid_transaction
+from ledger.errors import CommitConflict, ProposalRefused, Unavailable, invalid_transaction
 from ledger.port import ChainInformation, Receipt, TransactionStatus
 from protocol.configuration import Configuration
 from protocol.elements import CHAINCODE
@@ -35,11 +36,11 @@ __all__ = ["EmbeddedLedger"]
 
 _VALID: Final = transaction_pb2.TxValidationCode.VALID
 _ATTEMPTS: Final = 16
-_PAGE: Final = 32
+_JITTER: Final = random.SystemRandom()
 _LONGEST_POLL: Final = 0.02
 
 
-class EmbeddedLedger:
+class EmbeddedLedger(StoredBlocks):
     """A ``ledger.port.Ledger`` over one file. Safe to share between threads, not across a fork."""
 
     def __init__(
@@ -72,7 +73,7 @@ class EmbeddedLedger:
             from chaincode.registry import invoke as product_contracts
 
             invoke = product_contracts
-        self._database = Database(path)
+        super().__init__(Database(path))
         try:
             self._configuration = open_chain(self._database)
         except BaseException:
@@ -122,7 +123,7 @@ class EmbeddedLedger:
                 return self._submit_once(message, deadline)
             except CommitConflict:
                 # Uneven pauses: those that met once would meet again.
-                pause = random.uniform(0.0, min(0.1, 0.002 * 2**attempt))  # noqa: S311 - no secret, only turns
+                pause = _JITTER.uniform(0.0, min(0.1, 0.002 * 2**attempt))
                 if attempt == self._attempts or time.monotonic() + pause >= deadline:
                     raise
                 time.sleep(pause)
@@ -185,28 +186,6 @@ class EmbeddedLedger:
         return self._submitter
 
     # -------------------------------------------------------------- blocks
-
-    def blocks(self, start: int) -> Iterator[common_pb2.Block]:
-        """As ``ledger.port.Ledger.blocks``."""
-        height = self.information().height
-        while start < height:
-            with self._database.snapshot() as connection:
-                page = load_blocks(connection, start, min(_PAGE, height - start))
-            if not page:
-                raise CorruptLedger(f"block {start} is missing")
-            yield from page
-            start += len(page)
-
-    def block(self, number: int) -> common_pb2.Block:
-        """As ``ledger.port.Ledger.block``."""
-        with self._database.snapshot() as connection:
-            return load_block(connection, number)
-
-    def information(self) -> ChainInformation:
-        """As ``ledger.port.Ledger.information``."""
-        with self._database.snapshot() as connection:
-            row = chain_row(connection)
-        return ChainInformation(row.name, row.height, row.header_hash)
 
     def wait(self, height: int, timeout: float) -> bool:
         """As ``ledger.port.Ledger.wait``; blocks of other processes are seen within about 20 ms."""
