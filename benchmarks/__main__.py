@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.accumulator_cost import measure_accumulator_cost
 from benchmarks.errors import MeasurementFailed
 from benchmarks.machine import machine_facts
+from benchmarks.options import options, scale_of, writes_page
 from benchmarks.proofs import measure_proofs
 from benchmarks.render import render
 from benchmarks.rest import measure_rest
-from benchmarks.scale import FULL, QUICK, Say, Scale
+from benchmarks.scale import Say, Scale
 from benchmarks.table1 import measure_table1
 
 __all__ = ["MEASUREMENTS", "main"]
@@ -28,6 +28,7 @@ MEASUREMENTS: Mapping[str, Callable[[Scale, Say], dict[str, Any]]] = {
     "rest": measure_rest,
     "proofs": measure_proofs,
 }
+_PAGE: Final = Path("docs/benchmarks.md")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,10 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 1 when something that was to be measured failed.
     """
-    asked = _parser().parse_args(arguments)
-    scale = QUICK if asked.quick else FULL
-    if asked.repeats is not None:
-        scale = scale.repeated(asked.repeats)
+    asked = options("python -m benchmarks", __doc__, MEASUREMENTS, _PAGE).parse_args(arguments)
+    scale = scale_of(asked)
     asked.out.mkdir(parents=True, exist_ok=True)
     failed = False
     for name in [] if asked.render else asked.only or list(MEASUREMENTS):
@@ -48,8 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except MeasurementFailed as error:
             print(f"{name}: failed: {error}", file=sys.stderr, flush=True)
             failed = True
-    # Tiny sizes show that the measurements run; their figures are not for the page.
-    if not asked.quick or asked.docs != _parser().get_default("docs"):
+    if writes_page(asked, _PAGE):
         asked.docs.write_text(render(_results(asked.out)))
         print(f"{asked.docs} is written")
     return int(failed)
@@ -75,24 +73,6 @@ def _results(out: Path) -> dict[str, Any]:
         for name in MEASUREMENTS
         if (out / f"{name}.json").exists()
     }
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--repeats", type=_positive, help=f"runs a figure (default {FULL.repeats})")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs")
-    parser.add_argument("--only", action="append", choices=list(MEASUREMENTS), help="may be repeated")
-    parser.add_argument("--render", action="store_true", help="measure nothing, write the page again")
-    parser.add_argument("--out", type=Path, default=Path("build/bench"), help="folder of the JSON files")
-    parser.add_argument("--docs", type=Path, default=Path("docs/benchmarks.md"), help="the page")
-    return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
 
 
 if __name__ == "__main__":

@@ -5,9 +5,7 @@ Both on a real chain of the embedded ledger, over the product's own fold and con
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import accumulator
 from accumulator import Parameters
 from benchmarks.chains import Grower
+from benchmarks.measure import median_cpu_ms
 from chaincode.api import AcceptAnchor, FixCut, GetCut, GetSource
 from edgeproof.deployment import Deployment, Plan
 from edgeproof.setup import make_deployment
@@ -73,12 +72,12 @@ def measure_anchor(
         return {
             "elements": elements,
             "signer_ms": {
-                name: _median(partial(_fold, edge, signer, way), repeats) / elements
+                name: median_cpu_ms(partial(_fold, edge, signer, way), repeats) / elements
                 for name, way in ways.items()
             },
-            "accept_ms": _median(lambda: main.evaluate(message), repeats),
+            "accept_ms": median_cpu_ms(lambda: main.evaluate(message), repeats),
             "append_only_verify_ms": {
-                name: _median(partial(verify, way), repeats) for name, way in ways.items()
+                name: median_cpu_ms(partial(verify, way), repeats) for name, way in ways.items()
             },
         }
 
@@ -111,12 +110,3 @@ def _fold(edge: Ledger, signer: Signer, parameters: Parameters) -> int:
     assert newest is not None
     signer.sign(newest.signing_bytes())
     return elements
-
-
-def _median(action: Callable[[], object], repeats: int) -> float:
-    times = []
-    for _ in range(repeats):
-        started = time.process_time()
-        action()
-        times.append((time.process_time() - started) * 1000)
-    return statistics.median(times)

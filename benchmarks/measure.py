@@ -16,6 +16,7 @@ __all__ = [
     "elapsed_ms",
     "interleaved_ms",
     "latencies",
+    "median_cpu_ms",
     "median_ms",
     "median_row",
     "open_loop",
@@ -77,6 +78,16 @@ def interleaved_ms(actions: Mapping[str, Callable[[], object]], repeats: int) ->
         for name in rotated(list(actions), turn):
             times[name].append(elapsed_ms(actions[name]))
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def median_cpu_ms(action: Callable[[], object], repeats: int) -> float:
+    """Processor time of this process for one call, milliseconds: the median."""
+    times = []
+    for _ in range(repeats):
+        started = time.process_time()
+        action()
+        times.append((time.process_time() - started) * 1000)
+    return statistics.median(times)
 
 
 def closed_loop(clients: int, each: int, action: Callable[[int, int], object]) -> Latencies:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import random
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any, Final
 
 import accumulator as acc
@@ -20,6 +17,7 @@ from accumulator.counting import (
 )
 from accumulator.group import Group
 from accumulator.planning import TYPICAL, Plan
+from benchmarks.measure import median_cpu_ms
 
 __all__ = ["measure_paper", "render_paper"]
 
@@ -62,8 +60,8 @@ def _protocol_2(parameters: acc.Parameters, repeats: int) -> dict[str, Any]:
             ).total,
         },
         "cpu_ms": {
-            "Protocol 2": _median(lambda: paper.batch_proof_generation(n, before, elements, later), 1),
-            "`all_membership_witnesses`, against the first anchor": _median(
+            "Protocol 2": median_cpu_ms(lambda: paper.batch_proof_generation(n, before, elements, later), 1),
+            "`all_membership_witnesses`, against the first anchor": median_cpu_ms(
                 lambda: acc.all_membership_witnesses(parameters, before, elements, costs=TYPICAL), repeats
             ),
         },
@@ -90,7 +88,10 @@ def _protocol_3(parameters: acc.Parameters, bits: int, repeats: int) -> dict[str
     def protocol_3() -> None:
         assert paper.protocol_3(n, proofs, elements, values)
 
-    times = {"one by one": _median(one_by_one, repeats), "Protocol 3": _median(protocol_3, repeats)}
+    times = {
+        "one by one": median_cpu_ms(one_by_one, repeats),
+        "Protocol 3": median_cpu_ms(protocol_3, repeats),
+    }
     if bits == 256:
         times |= _sound(parameters, repeats)
     return {
@@ -115,20 +116,11 @@ def _sound(parameters: acc.Parameters, repeats: int) -> dict[str, float]:
         for prime, one in zip(primes, witnesses, strict=True)
     ]
     return {
-        "`verify_batch`, random exponents": _median(lambda: acc.verify_batch(instances), repeats),
-        "`verify_aggregate`, one value": _median(
+        "`verify_batch`, random exponents": median_cpu_ms(lambda: acc.verify_batch(instances), repeats),
+        "`verify_aggregate`, one value": median_cpu_ms(
             lambda: acc.verify_aggregate(parameters, after, primes, witness, proof), repeats
         ),
     }
-
-
-def _median(action: Callable[[], object], repeats: int) -> float:
-    times = []
-    for _ in range(repeats):
-        started = time.process_time()
-        action()
-        times.append((time.process_time() - started) * 1000)
-    return statistics.median(times)
 
 
 def render_paper(result: dict[str, Any]) -> list[str]:

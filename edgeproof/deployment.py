@@ -34,6 +34,7 @@ from edgeproof.errors import DeploymentError
 from identity import DevelopmentAuthority, KeyPair, Role, Signer
 from identity.certificates import read_pem, spki_of_certificate
 from identity.files import read_file
+from network.identities import MEMBER_ROLES
 from protocol.encodings import decode, encode
 from protocol.errors import EncodingError
 
@@ -49,16 +50,7 @@ _CHAINS = "chains"
 _OWNER_FILE = "owner.pem"
 _OWNER_ALGORITHM = "ecdsa-p256-sha256"
 _SAFE_BITS = 2048
-_ROLES = (
-    Role.ADMIN,
-    Role.PEER,
-    Role.GATEWAY,
-    Role.RELAY,
-    Role.ANCHOR_SIGNER,
-    Role.TRAINER,
-    Role.AGGREGATOR,
-    Role.AUDITOR,
-)
+_ROLES = (*MEMBER_ROLES, Role.PEER)
 
 
 class Backend(StrEnum):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chaincode.api import CutStatus, GetCut, GetHeads, GetSource
+from gateway.fault_series import FaultSeries
 from gateway.relay import (
     AcceptedSeen,
     BehindSeen,
@@ -35,8 +36,7 @@ _log = logging.getLogger(__name__)
 _WAIT_S: Final = 0.25
 """Longest wait for a block before claims are looked at."""
 _LAG_S: Final = 0.05
-_FIRST_PAUSE_S: Final = 0.1
-_LONGEST_PAUSE_S: Final = 2.0
+_HALTED_S: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -126,15 +126,13 @@ class ChainReader:
 
     def follow(self, stop: threading.Event) -> None:
         """Read until ``stop`` is set; a chain that does not answer is asked again, less and less often."""
-        pause, told = 0.0, ""
+        faults = FaultSeries(_log, self._chain)
         while not stop.is_set():
             try:
                 self.read()
-                if pause:
-                    _log.info("%s answers again", self._chain)
-                pause, told = 0.0, ""
+                faults.over()
                 if self._halted:
-                    stop.wait(_LONGEST_PAUSE_S)
+                    stop.wait(_HALTED_S)
                     continue
                 if self._height < 0:
                     stop.wait(_LAG_S)  # the peer's state comes a moment after its blocks
@@ -142,11 +140,7 @@ class ChainReader:
                     if stop.is_set() or self._claims:
                         break
             except LedgerError as error:
-                if str(error) != told:  # each fault of a series once
-                    told = str(error)
-                    _log.warning("cannot read %s: %s", self._chain, error)
-                pause = min(_LONGEST_PAUSE_S, pause * 2 or _FIRST_PAUSE_S)
-                stop.wait(pause)
+                faults.met(error, stop)
 
     # ------------------------------------------------------------------ inside
 

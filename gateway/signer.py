@@ -12,6 +12,7 @@ import threading
 from typing import Final
 
 from chaincode.api import GetCut, GetSource, SignAnchor
+from gateway.fault_series import FaultSeries
 from identity import Signer
 from ledger.errors import ContractRefused, LedgerError
 from ledger.index import ChainIndex
@@ -23,8 +24,6 @@ __all__ = ["AnchorSigner"]
 _log = logging.getLogger(__name__)
 _WAIT_S: Final = 0.5
 _LAG_S: Final = 0.05
-_FIRST_PAUSE_S: Final = 0.1
-_LONGEST_PAUSE_S: Final = 2.0
 
 
 class AnchorSigner:
@@ -86,21 +85,15 @@ class AnchorSigner:
 
     def run(self, stop: threading.Event) -> None:
         """Follow the chain until ``stop`` is set; faults are logged and tried again."""
-        pause, told = 0.0, ""
+        faults = FaultSeries(_log, self._ledger.chain)
         while not stop.is_set():
             try:
                 self.step()
-                if pause:
-                    _log.info("%s answers again", self._ledger.chain)
-                pause, told = 0.0, ""
+                faults.over()
                 if self._height < 0:
                     stop.wait(_LAG_S)
                 while not stop.is_set() and not self._ledger.wait(self._height, _WAIT_S):
                     pass
             except LedgerError as error:
-                if str(error) != told:  # each fault of a series once
-                    told = str(error)
-                    _log.warning("%s: %s", self._ledger.chain, error)
                 self._height = -1
-                pause = min(pause * 2 or _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
-                stop.wait(pause)
+                faults.met(error, stop)

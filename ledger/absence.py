@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import accumulator
 from accumulator import InvalidNonMembership
 from chaincode.api import BatchRecorded, GetAnchor, GetRecord, StoredRecord, SubmitBatch, SubmitReading
@@ -53,21 +55,10 @@ def make_absence(chains: Chains, kind: str, chain: str, subject: str, first: int
     genesis = header_hash(chains.ledgers[chain].block(0).header)
     statements = tuple(_signed(chains, chain, number) for number in sorted({first, last}))
     begin, end = statements[0].statement.first, statements[-1].statement.last
+    proof = partial(AbsenceProof, ABSENCE_SCHEMA, kind, chain, genesis, subject, statements)
     if kind == "element":
         non_membership = _non_membership(chains, chain, subject, last)
-        return AbsenceProof(
-            ABSENCE_SCHEMA,
-            kind,
-            chain,
-            genesis,
-            subject,
-            statements,
-            (),
-            (),
-            (),
-            non_membership,
-            index.append_only(last),
-        )
+        return proof((), (), (), non_membership, index.append_only(last))
     frontier = Frontier()
     for number in range(1, begin):
         frontier.append(index.element(number).element.digest())
@@ -83,19 +74,7 @@ def make_absence(chains: Chains, kind: str, chain: str, subject: str, first: int
                 raise NotAbsent(f"element {number} of {chain} recorded it")
         elif kind != "record" and names_subject(shown, kind, subject):
             raise NotAbsent(f"element {number} of {chain} speaks of it")
-    return AbsenceProof(
-        ABSENCE_SCHEMA,
-        kind,
-        chain,
-        genesis,
-        subject,
-        statements,
-        frontier.nodes,
-        tuple(elements),
-        tuple(batches),
-        b"",
-        b"",
-    )
+    return proof(frontier.nodes, tuple(elements), tuple(batches), b"", b"")
 
 
 _RECORDING = (SubmitReading.FUNCTION, SubmitBatch.FUNCTION)

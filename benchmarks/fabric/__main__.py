@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.accumulator_cost import measure_accumulator_cost
 from benchmarks.contract import Put
@@ -27,9 +26,10 @@ from benchmarks.fabric.node import NodeClient, measure_node_ratio
 from benchmarks.fabric.render import render
 from benchmarks.fabric.whole import measure_bring_up, measure_relay
 from benchmarks.machine import machine_facts
+from benchmarks.options import options, scale_of, writes_page
 from benchmarks.readings import measure_readings
 from benchmarks.rest import measure_gateway
-from benchmarks.scale import FULL, QUICK, Say, Scale
+from benchmarks.scale import Say, Scale
 from benchmarks.table1 import PAPER
 from edgeproof.deployment import Deployment
 from network.errors import NetworkError
@@ -38,6 +38,7 @@ from network.topology import Batch
 __all__ = ["PARTS", "main", "measure_edges"]
 
 PARTS = ("table1", "paper", "flight", "node", "rest", "readings", "accumulator", "whole", "bring_up")
+_PAGE: Final = Path("docs/benchmarks-fabric.md")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,10 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 1 when something that was to be measured failed.
     """
-    asked = _parser().parse_args(arguments)
-    scale = QUICK if asked.quick else FULL
-    if asked.repeats is not None:
-        scale = scale.repeated(asked.repeats)
+    asked = options("python -m benchmarks.fabric", __doc__, PARTS, _PAGE).parse_args(arguments)
+    scale = scale_of(asked)
     parts = set(asked.only or PARTS)
     # Tiny sizes show that the measurements run; their figures are never beside real ones.
     asked.out = asked.out.resolve()  # the Node client runs in a folder of its own
@@ -82,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     faults = asked.out.parent / "faults" / "fabric.json"
     if faults.exists():
         found["faults"] = json.loads(faults.read_text())
-    if not asked.quick or asked.docs != _parser().get_default("docs"):
+    if writes_page(asked, _PAGE):
         asked.docs.write_text(render(found))
         print(f"{asked.docs} is written")
     return int(failed)
@@ -186,24 +185,6 @@ def _node_setting(bench: BenchNetwork, folder: Path) -> dict[str, str]:
         "chaincode": CHAINCODE,
         "function": Put.FUNCTION,
     }
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fabric", description=__doc__)
-    parser.add_argument("--repeats", type=_positive, help=f"runs a figure (default {FULL.repeats})")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs")
-    parser.add_argument("--only", action="append", choices=PARTS, help="may be repeated")
-    parser.add_argument("--render", action="store_true", help="measure nothing, write the page again")
-    parser.add_argument("--out", type=Path, default=Path("build/bench"), help="folder of fabric.json")
-    parser.add_argument("--docs", type=Path, default=Path("docs/benchmarks-fabric.md"), help="the page")
-    return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from audit_refusals import refused
 from updated import Updates, configuration_block, signed_by
 
 from audit.errors import AuditError, Check
@@ -43,13 +44,6 @@ def knowing(trust, chain, *blocks):
             for one in trust.chains
         ),
     )
-
-
-def refused(bundle, trust, check, exit_code=1):
-    with pytest.raises(AuditError) as refusal:
-        verify_bundle(bundle, trust)
-    assert (refusal.value.check, refusal.value.exit_code) == (check, exit_code), refusal.value
-    return refusal.value
 
 
 def test_updates_are_followed_to_the_block(bundle, trust, updates, height):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from audit_refusals import refused
 from world import MAIN, build_world, empty_world
 
 from audit.anchors import check_signatures
@@ -26,13 +27,6 @@ def bundle(world):
 @pytest.fixture(scope="module")
 def model(world):
     return world.prover.model_bundle("digits", 3)
-
-
-def refused(bundle, trust, check, exit_code=1):
-    with pytest.raises(AuditError) as refusal:
-        verify_bundle(bundle, trust)
-    assert (refusal.value.check, refusal.value.exit_code) == (check, exit_code), refusal.value
-    return refusal.value
 
 
 def merged(field, bundle, other, key):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from demo_process import processes_naming, start_demo
 
 from edgeproof.commands.demo import _edges_of
 from edgeproof.demo.data import load_digits_split, readings_of
@@ -22,35 +22,7 @@ from edgeproof.deployment import Backend, Deployment, Plan
 from edgeproof.errors import DemoError
 
 PARAMETERS = DemoParameters(edges=2, devices=4, rounds=2, ledger="embedded")
-
-
-def start(out: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "edgeproof", "demo", "--out", str(out)),
-            *("--edges", "2", "--devices", "4", "--rounds", "2"),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "COLUMNS": "100"},
-        # A shell that starts pytest in the background has SIGINT ignored, and that is inherited.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-
-
-def processes_of(out: Path) -> list[str]:
-    """Command lines of processes that work below ``out``."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if str(out) in command:
-                found.append(command)
-    return found
+OPTIONS = ("--edges", "2", "--devices", "4", "--rounds", "2")
 
 
 class Balanced(HTMLParser):
@@ -79,7 +51,7 @@ class Balanced(HTMLParser):
 @pytest.mark.slow
 def test_the_demo_is_stopped_and_gone_on_with_and_leaves_what_it_promises(tmp_path: Path) -> None:
     out = tmp_path / "demo"
-    first = start(out)
+    first = start_demo(out, *OPTIONS)
     end = time.monotonic() + 120
     while not (out / "demo.json").exists() or '"sent"' not in (out / "demo.json").read_text():
         assert first.poll() is None, first.stdout.read() if first.stdout else ""
@@ -89,13 +61,13 @@ def test_the_demo_is_stopped_and_gone_on_with_and_leaves_what_it_promises(tmp_pa
     text, _ = first.communicate(timeout=60)
     assert first.returncode == 130, text
     assert "goes on from here" in text
-    assert processes_of(out) == []
+    assert processes_naming(str(out)) == []
 
-    second = start(out)
+    second = start_demo(out, *OPTIONS)
     text, _ = second.communicate(timeout=400)
     assert second.returncode == 0, text
     assert "Going on" in text
-    assert processes_of(out) == []
+    assert processes_naming(str(out)) == []
 
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["edges"], summary["devices"], summary["rounds"]) == (2, 4, 2)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from demo_process import processes_naming, start_demo
 
 from edgeproof.demo.data import load_digits_split, readings_of
 from edgeproof.setup import adopt_network
@@ -32,42 +31,13 @@ ATTACKS = {
 
 
 def start(out: Path, network: Network) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [
-            *(
-                sys.executable,
-                "-m",
-                "edgeproof",
-                "demo",
-                "--out",
-                str(out),
-                "--devices",
-                "2",
-                "--rounds",
-                "1",
-            ),
-            *("--ledger", "fabric", "--network", str(network.root)),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        # A shell that starts pytest in the background has SIGINT ignored, and that is inherited.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    sizes = ("--devices", "2", "--rounds", "1")
+    return start_demo(out, *sizes, "--ledger", "fabric", "--network", str(network.root))
 
 
 def left_over(out: Path, network: Network) -> list[str]:
-    """Command lines of processes of the demo, or of services over the network."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if str(out) in command or f"--deployment {network.root}" in command:
-                found.append(command)
-    return found
+    """Processes of the demo, or of services over the network."""
+    return processes_naming(str(out), f"--deployment {network.root}")
 
 
 def stopped(keeper: Keeper) -> list[str]:

@@ -18,14 +18,6 @@ from ledger.fabric_follower import Follower
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeGateway]:
-    made = FakeGateway()
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
 def gateway(fake: FakeGateway) -> Iterator[sync.Gateway]:
     from ledger.fabric import Endpoint
 

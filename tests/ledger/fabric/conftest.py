@@ -1,22 +1,12 @@
-"""A fake peer, and a member to speak to it."""
+"""Where the fake peer is, and a member to speak to it."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import pytest
 from fake_gateway import FakeGateway, new_member
 
 from ledger.fabric.connection import Endpoint
 from ledger.fabric.identities import Identity, Sign
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeGateway]:
-    made = FakeGateway()
-    made.start()
-    yield made
-    made.stop()
 
 
 @pytest.fixture
