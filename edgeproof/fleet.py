@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from edgeproof.deployment import Deployment
 from identity import Role
-from network.supervisor import ProcessSpec
+from network.child import ProcessSpec
 
 __all__ = ["service_specs", "training_specs"]
 

@@ -17,57 +17,35 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from chaincode.api import SubmitBatch
 from gateway.admission import Admission, Candidate, Recorded, Submission
 from gateway.directory import Directory
-from gateway.keybook import KeyBook, KeyUse
+from gateway.keybook import KeyBook
 from gateway.metrics import Metrics
-from gateway.problems import PROBLEMS, Refusal
+from gateway.problems import Refusal
+from gateway.recording import (
+    RETRY_SECONDS,
+    Answer,
+    Pending,
+    Recorder,
+    outcome_unknown,
+    replayed,
+    unavailable,
+)
 from gateway.services import Limits
-from ledger.errors import ContractRefused, LedgerError, UnknownOutcome
+from ledger.errors import LedgerError
 from ledger.port import Ledger
-from store import Store, StoreError
+from store import Store
 
 __all__ = ["Answer", "Ingest"]
-
-Answer = Recorded | Refusal
 
 _log = logging.getLogger(__name__)
 _ENVELOPE_BYTES: Final = len('{"readings":[]}')
 _PACK_BYTES: Final = 64 * 1024 * 1024  # of readings in one pack: bounds what a batch holds in memory
 _REMEMBERED_NONCES: Final = 65536
 _REMEMBERED_KEYS: Final = 65536
-_RETRY_SECONDS: Final = 1
-# Refusals that say that the directory's memory of a device is out of date.
-_DEVICE_CHANGED: Final = frozenset(
-    {"unknown-device", "suspended-device", "retired-device", "unknown-grant", "revoked-grant"}
-    | {"wrong-algorithm", "bad-signature"}
-)
-
-
-@dataclass(eq=False)
-class _Pending:
-    """A candidate in the queue, and everybody who waits for it."""
-
-    candidate: Candidate
-    answer: Future[Recorded] = field(default_factory=Future)
-
-    @property
-    def slot(self) -> tuple[str, str]:
-        reading = self.candidate.submission.reading
-        return reading.device, reading.nonce
-
-    @property
-    def key_use(self) -> KeyUse | None:
-        submission = self.candidate.submission
-        if submission.key is None:
-            return None
-        return KeyUse(submission.reading.device, submission.key, self.candidate.record)
 
 
 def _wait(condition: threading.Condition, seconds: float) -> None:
@@ -105,17 +83,17 @@ class Ingest:
         pause: Callable[[threading.Condition, float], None] = _wait,
     ) -> None:
         self._ledger = ledger
-        self._store = store
         self._admission = admission
-        self._directory = directory
         self._keys = keys
         self._limits = limits
         self._metrics = metrics
-        self._clock = clock
+        self._recorder = Recorder(
+            ledger, store, admission, directory, keys, limits, metrics, clock, monotonic, self._settle
+        )
         self._monotonic = monotonic
         self._pause = pause
         self._changed = threading.Condition()
-        self._queue: deque[_Pending] = deque()
+        self._queue: deque[Pending] = deque()
         self._queued_bytes = 0
         """Of readings."""
         self._queued_size = 0
@@ -124,7 +102,7 @@ class Ingest:
         """Readings that are being checked and may still join the next batch."""
         self._lingering = False
         """Whether the next batch is waiting for these."""
-        self._slots: dict[tuple[str, str], _Pending] = {}
+        self._slots: dict[tuple[str, str], Pending] = {}
         """(device, nonce) of every reading between queue and answer."""
         self._key_slots: dict[tuple[str, str], bytes] = {}
         """(device, idempotency key) likewise, to the record."""
@@ -138,7 +116,6 @@ class Ingest:
         """Held by the thread whose batch is next."""
         self._committing = 0
         """Batches that were taken and are not settled yet."""
-        self._pruned = False
         self._closing = False
 
     @property
@@ -177,9 +154,7 @@ class Ingest:
                 self._arrived(len(submissions))
         waiting = [self._repeat(item) if isinstance(item, Candidate) else item for item in queued]
         deadline = self._monotonic() + 2 * self._limits.commit_timeout
-        answers = [
-            item if not isinstance(item, _Pending) else self._await(item, deadline) for item in waiting
-        ]
+        answers = [item if not isinstance(item, Pending) else self._await(item, deadline) for item in waiting]
         for answer in answers:
             if isinstance(answer, Refusal):
                 self._metrics.answered(answer.problem.slug)
@@ -220,28 +195,28 @@ class Ingest:
             return refusal
         except LedgerError as error:
             _log.warning("the chain did not answer a check: %s", error)
-            return _unavailable(error)
+            return unavailable(error)
 
     def _repeat(self, candidate: Candidate) -> Answer:
         """A reading that was recorded between its check and now: asked again, its key may be its own."""
         (again,) = self._check([candidate.submission])
         if isinstance(again, Candidate):
-            return _replayed(candidate.record)
+            return replayed(candidate.record)
         return again
 
-    def _enqueue(self, candidate: Candidate) -> _Pending | Answer | Candidate:
+    def _enqueue(self, candidate: Candidate) -> Pending | Answer | Candidate:
         """Queue a candidate, or join the same reading that is queued already. The lock is held.
 
         Gives the candidate back where ``_repeat`` is to answer: the chain is not asked under the lock.
         """
-        pending = _Pending(candidate)
+        pending = Pending(candidate)
         use = pending.key_use
         if (other := self._slots.get(pending.slot)) is not None:
             if use is not None and other.candidate.submission == candidate.submission:
                 return other
             return Refusal("replayed-nonce", "a reading with this nonce is being recorded", field="nonce")
         if (record := self._recent.get(pending.slot)) is not None:
-            return candidate if record == candidate.record and use is not None else _replayed(record)
+            return candidate if record == candidate.record and use is not None else replayed(record)
         if use is not None:
             if (use.device, use.key) in self._key_slots:
                 return Refusal(
@@ -257,14 +232,14 @@ class Ingest:
                     field="Idempotency-Key",
                 )
         if self._closing:
-            return Refusal("draining", "the gateway is shutting down", retry_after=_RETRY_SECONDS)
+            return Refusal("draining", "the gateway is shutting down", retry_after=RETRY_SECONDS)
         size = len(candidate.submission.data)
         if (
             len(self._queue) >= self._limits.queue_readings
             or self._queued_bytes + size > self._limits.queue_bytes
         ):
             return Refusal(
-                "overloaded", f"{len(self._queue)} readings are waiting", retry_after=_RETRY_SECONDS
+                "overloaded", f"{len(self._queue)} readings are waiting", retry_after=RETRY_SECONDS
             )
         self._queue.append(pending)
         self._queued_bytes += size
@@ -280,13 +255,13 @@ class Ingest:
                 thread.start()
         return pending
 
-    def _await(self, pending: _Pending, deadline: float) -> Answer:
+    def _await(self, pending: Pending, deadline: float) -> Answer:
         try:
             return pending.answer.result(max(0.0, deadline - self._monotonic()))
         except Refusal as refusal:
             return refusal
         except FutureTimeout:
-            return _outcome_unknown()
+            return outcome_unknown()
 
     def _arrived(self, count: int) -> None:
         """Readings were queued or refused. The lock is held.
@@ -303,17 +278,17 @@ class Ingest:
     def _run(self) -> None:
         while (batch := self._next()) is not None:
             try:
-                self._commit(batch)
+                self._recorder.record(batch)
             except Exception:
                 _log.exception("a batch of %d readings failed", len(batch))
             finally:
                 # Whatever went wrong: nobody is left waiting, and nothing is claimed.
-                self._settle([(item, _outcome_unknown()) for item in batch if not item.answer.done()])
+                self._settle([(item, outcome_unknown()) for item in batch if not item.answer.done()])
                 with self._changed:
                     self._committing -= 1
                     self._changed.notify_all()
 
-    def _next(self) -> list[_Pending] | None:
+    def _next(self) -> list[Pending] | None:
         """The next batch: what is queued, after a short wait for readings on their way; None at the end."""
         with self._taking, self._changed:
             while not self._due():
@@ -341,8 +316,8 @@ class Ingest:
             or self._queued_size + _ENVELOPE_BYTES > limits.transaction_bytes
         )
 
-    def _take(self) -> list[_Pending]:
-        batch: list[_Pending] = []
+    def _take(self) -> list[Pending]:
+        batch: list[Pending] = []
         encoded, stored = _ENVELOPE_BYTES, 0
         while self._queue and len(batch) < self._limits.transaction_readings:
             candidate = self._queue[0].candidate
@@ -356,96 +331,7 @@ class Ingest:
         self._metrics.waiting(len(self._queue))
         return batch
 
-    def _commit(self, batch: list[_Pending]) -> None:
-        started = self._monotonic()
-        try:
-            self._store.put_pack([item.candidate.submission.data for item in batch])
-        except StoreError as error:
-            _log.error("the store does not take a batch: %s", error)
-            refusal = ("store-unavailable", "the store does not take the bytes at present")
-            self._settle([(item, Refusal(*refusal, retry_after=_RETRY_SECONDS)) for item in batch])
-            return
-        try:
-            self._prune()
-            self._keys.remember([use for item in batch if (use := item.key_use) is not None], self._clock())
-        except Refusal as refusal:
-            self._settle([(item, refusal) for item in batch])
-            return
-        remaining = batch
-        while remaining:
-            message = SubmitBatch(tuple(item.candidate.submission.reading for item in remaining))
-            try:
-                transaction = self._ledger.submit(message, timeout=self._limits.commit_timeout).transaction
-            except ContractRefused as error:
-                remaining = self._refuse(remaining, error)
-                continue
-            except UnknownOutcome as error:
-                if not self._was_recorded(error):
-                    self._settle([(item, _outcome_unknown()) for item in remaining])
-                    return
-                transaction = error.transaction
-            except LedgerError as error:
-                _log.warning("the chain does not take a batch: %s", error)
-                self._settle([(item, _unavailable(error)) for item in remaining])
-                return
-            self._metrics.committed(len(remaining), self._monotonic() - started)
-            count = len(remaining)
-            self._settle(
-                [
-                    (item, Recorded(self._ledger.chain, item.candidate.record, transaction, index, count))
-                    for index, item in enumerate(remaining)
-                ]
-            )
-            return
-
-    def _prune(self) -> None:
-        """Once in the gateway's life; the key book's own lock keeps the threads apart."""
-        if not self._pruned:
-            self._keys.prune(self._clock())
-            self._pruned = True
-
-    def _was_recorded(self, error: UnknownOutcome) -> bool:
-        try:
-            status = self._ledger.find(error.transaction) if error.transaction else None
-        except LedgerError:
-            return False
-        return status is not None and status.code == 0
-
-    def _refuse(self, batch: list[_Pending], error: ContractRefused) -> list[_Pending]:
-        """Answer the readings that the contract names; the others, which are to be submitted again."""
-        named = _named(error, len(batch))
-        if not named:
-            _log.error("the chain refuses a batch without naming readings: %s", error)
-            self._settle([(item, _unavailable(error)) for item in batch])
-            return []
-        answers: list[tuple[_Pending, Answer]] = []
-        for index, (code, message) in named.items():
-            item = batch[index]
-            answers.append((item, self._answer_refused(item, code, message)))
-            if code in _DEVICE_CHANGED:
-                self._directory.forget(item.candidate.submission.reading.device)
-        refused = [item for item, answer in answers if isinstance(answer, Refusal)]
-        # A key that stood for this record before may belong to an attempt that is recorded: it stays.
-        self._keys.forget(
-            use for item in refused if not item.candidate.known and (use := item.key_use) is not None
-        )
-        self._settle(answers)
-        return [item for index, item in enumerate(batch) if index not in named]
-
-    def _answer_refused(self, item: _Pending, code: str, message: str) -> Answer:
-        if code == "duplicate-record":
-            # Recorded before this gateway's memory begins. Only the key of that attempt gets its answer.
-            if item.candidate.known:
-                try:
-                    stored = self._admission.find(item.candidate.record)
-                except LedgerError as error:
-                    return _unavailable(error)
-                if stored is not None:
-                    return self._admission.first_answer(item.candidate.record, stored)
-            return Refusal("replayed-nonce", message, field="nonce")
-        return Refusal(code if code in PROBLEMS else "refused-by-contract", message)
-
-    def _settle(self, answers: Sequence[tuple[_Pending, Answer]]) -> None:
+    def _settle(self, answers: Sequence[tuple[Pending, Answer]]) -> None:
         with self._changed:
             for item, answer in answers:
                 self._slots.pop(item.slot, None)
@@ -464,33 +350,3 @@ class Ingest:
                 item.answer.set_result(answer)
             else:
                 item.answer.set_exception(answer)
-
-
-def _named(error: ContractRefused, count: int) -> dict[int, tuple[str, str]]:
-    """The refused readings of ``BadRecords``: index to code and message; nothing in any other form."""
-    if error.code != "bad-records" or not isinstance(error.details, list):
-        return {}
-    named: dict[int, tuple[str, str]] = {}
-    for entry in error.details:
-        index: Any = entry.get("index") if isinstance(entry, dict) else None
-        if not isinstance(index, int) or not 0 <= index < count:
-            return {}
-        named[index] = (str(entry.get("code")), str(entry.get("message")))
-    return named
-
-
-def _replayed(record: bytes) -> Refusal:
-    return Refusal("replayed-nonce", f"the nonce was used for record {record.hex()}", field="nonce")
-
-
-def _unavailable(error: LedgerError) -> Refusal:
-    if isinstance(error, UnknownOutcome):
-        return _outcome_unknown()
-    return Refusal(
-        "ledger-unavailable", "the chain does not take readings at present", retry_after=_RETRY_SECONDS
-    )
-
-
-def _outcome_unknown() -> Refusal:
-    detail = "send the same reading again with the same Idempotency-Key"
-    return Refusal("outcome-unknown", detail, retry_after=_RETRY_SECONDS)

@@ -18,9 +18,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from network.child import ProcessSpec, ProcessState
 from network.errors import KeeperError, ProcessFailed
 from network.records import Records
-from network.supervisor import ProcessSpec, ProcessState
 
 __all__ = ["MAX_REQUEST", "Keeper", "keeper_name", "keeper_socket"]
 

@@ -21,10 +21,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from network.child import ProcessSpec, ProcessState
 from network.control import MAX_REQUEST, keeper_name, keeper_socket
 from network.errors import NetworkError
 from network.records import Records, register
-from network.supervisor import ProcessSpec, ProcessState, Supervisor
+from network.supervisor import Supervisor
 
 __all__ = ["main", "serve"]
 

@@ -1,18 +1,24 @@
-"""Reading the logs of a network's processes."""
+"""The logs of a network's processes: reading them, and beginning them anew."""
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from network.layout import Layout
 
-__all__ = ["follow_logs", "log_files", "tail"]
+__all__ = ["follow_logs", "log_files", "tail", "turn_over"]
+
+_log = logging.getLogger(__name__)
 
 _BLOCK = 64 * 1024
 _PAUSE_S = 0.3
+_LOG_LIMIT = 8 * 1024 * 1024
+_LOGS_KEPT = 3
 
 
 def log_files(root: Path, names: Sequence[str]) -> list[Path]:
@@ -56,3 +62,22 @@ def follow_logs(files: Sequence[Path]) -> Iterator[tuple[str, str]]:
                 yield file.stem, line.decode(errors="replace")
         if silent:
             time.sleep(_PAUSE_S)
+
+
+def turn_over(path: Path) -> None:
+    """Begin a log anew once it is large.
+
+    The process keeps the file open for appending, so its bytes are copied away and the file is emptied; a
+    line that is written in between is lost, as with logrotate's copytruncate.
+    """
+    try:
+        if path.stat().st_size <= _LOG_LIMIT:
+            return
+        for number in range(_LOGS_KEPT - 1, 0, -1):
+            older = path.with_name(f"{path.name}.{number}")
+            if older.exists():
+                older.replace(path.with_name(f"{path.name}.{number + 1}"))
+        shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+        os.truncate(path, 0)
+    except OSError as error:
+        _log.warning("%s cannot be turned over: %s", path, error)

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Final
 
+from network.child import ProcessSpec
 from network.layout import Layout
 from network.packages import Package, connections_folder, packages_in_use
 from network.peer_config import CONNECTIONS, LOGGING
 from network.programs import Programs
-from network.supervisor import ProcessSpec
 from network.topology import Node, Topology
 
 __all__ = ["all_processes", "chaincode_node", "chaincode_process", "expected_nodes", "node_process"]

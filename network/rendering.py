@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from network.child import ProcessSpec
 from network.errors import NetworkError, TopologyError
 from network.layout import Layout
 from network.processes import all_processes
 from network.programs import find_programs
-from network.supervisor import ProcessSpec
 from network.topology import Node, NodeKind, Topology
 
 __all__ = ["Service", "services"]

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from network.child import ProcessSpec
 from network.control import Keeper
 from network.errors import NotReady
-from network.supervisor import ProcessSpec
 from network.topology import Node
 
 __all__ = ["keep_running", "restart_outdated", "wait_until_it_listens"]

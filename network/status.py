@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from network.child import ProcessState
 from network.control import Keeper
 from network.errors import KeeperError, NetworkError
 from network.layout import Layout
 from network.processes import expected_nodes
 from network.records import Record, Records
-from network.supervisor import ProcessState
 from network.topology import Node, Topology
 
 __all__ = ["ProcessStatus", "status"]

@@ -15,107 +15,28 @@ What becomes of the processes when the supervisor itself is killed is decided by
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
-import select
-import shutil
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
+from network.child import Child, ProcessSpec, ProcessState, Running, digest_of, own_child, readable, reason
 from network.errors import ProcessFailed
-from network.logs import tail
-from network.records import ProcessId, Record, Records
+from network.logs import tail, turn_over
+from network.records import Record, Records
 
-__all__ = ["ProcessSpec", "ProcessState", "Supervisor"]
+__all__ = ["Supervisor"]
 
 _log = logging.getLogger(__name__)
-_LOG_LIMIT = 8 * 1024 * 1024
-_LOGS_KEPT = 3
 _ROTATION_S = 5.0
 _TAIL_LINES = 20
 _YOUNG_S = 2.0
 _KILL_S = 10.0
 _GATE = 'read -r _ && exec "$@" < /dev/null'
-
-
-@dataclass(frozen=True)
-class ProcessSpec:
-    """One process to keep running."""
-
-    name: str
-    command: Sequence[str]
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """Added to what every process of the supervisor gets."""
-    reads: Sequence[str] = ()
-    """Files that it reads when it starts, and folders of such: once one has changed, it is outdated."""
-
-
-@dataclass(frozen=True)
-class ProcessState:
-    """How one supervised process is doing."""
-
-    name: str
-    state: str
-    """``running``, ``restarting`` (it died and waits for its next start) or ``given up``."""
-    pid: int | None
-    deaths: int
-    """How often it ended unasked."""
-    young_deaths: int
-    """How often in a row it ended within its first two seconds."""
-    last_end: str
-    """The last unasked end, for instance ``SIGKILL`` or ``exit 1``; empty where there was none."""
-
-
-@dataclass
-class _Running:
-    """A process that was started here (``child``) or adopted, with a pidfd that means it alone."""
-
-    process: ProcessId
-    descriptor: int
-    child: subprocess.Popen[bytes] | None = None
-    log: IO[bytes] | None = None
-
-    def ended(self) -> bool:
-        return bool(_readable([self.descriptor], 0.0))
-
-    def signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.descriptor, number)
-
-    def forget(self) -> int | None:
-        """Reap an ended process and let go of everything; its return code, unknown where adopted."""
-        code = None
-        if self.child is not None:
-            code = self.child.wait()
-            if self.child.stdin is not None:
-                # What the gate was never sent stays in the buffer of a closed pipe.
-                with contextlib.suppress(BrokenPipeError):
-                    self.child.stdin.close()
-        if self.log is not None:
-            self.log.close()
-        os.close(self.descriptor)
-        return code
-
-
-@dataclass
-class _Child:
-    spec: ProcessSpec
-    running: _Running | None = None
-    starts: int = 0
-    deaths: int = 0
-    young: int = 0
-    last_end: str = ""
-    not_before: float = 0.0
-    started: float = 0.0
-    read: str = ""
-    """Digest of what it read when it was last started."""
 
 
 class Supervisor:
@@ -150,7 +71,7 @@ class Supervisor:
         self._backoff = backoff_s
         self._max_backoff = max_backoff_s
         self._max_restarts = max_restarts
-        self._children: dict[str, _Child] = {}
+        self._children: dict[str, Child] = {}
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -173,7 +94,7 @@ class Supervisor:
             ProcessFailed: one of this name is supervised, or the system refuses to start it.
         """
         with self._lock:
-            self._enter(child := _Child(spec))
+            self._enter(child := Child(spec))
             try:
                 self._spawn(child)
             except OSError as error:
@@ -197,8 +118,8 @@ class Supervisor:
             if descriptor is None:
                 return False
             spec = ProcessSpec(record.name, record.command, record.environment, record.reads)
-            child = _Child(spec, starts=1, read=record.read)
-            child.running = _Running(record.process, descriptor)
+            child = Child(spec, starts=1, read=record.read)
+            child.running = Running(record.process, descriptor)
             self._enter(child)
             return True
 
@@ -222,7 +143,7 @@ class Supervisor:
         """Whether a supervised process would run otherwise if it were started as ``spec`` now."""
         with self._lock:
             child = self._children[spec.name]
-            return _identity(spec) != _identity(child.spec) or _digest(spec.reads) != child.read
+            return _identity(spec) != _identity(child.spec) or digest_of(spec.reads) != child.read
 
     def deaths(self, name: str) -> int:
         """How often a process died unasked."""
@@ -291,7 +212,7 @@ class Supervisor:
         path = self._logs / f"{name}.log"
         return "\n".join(tail(path, _TAIL_LINES)) if path.exists() else ""
 
-    def _enter(self, child: _Child) -> None:
+    def _enter(self, child: Child) -> None:
         if child.spec.name in self._children:
             raise ProcessFailed(f"{child.spec.name} is already supervised")
         self._children[child.spec.name] = child
@@ -300,11 +221,11 @@ class Supervisor:
             self._thread.start()
         os.eventfd_write(self._alarm, 1)
 
-    def _spawn(self, child: _Child) -> None:
+    def _spawn(self, child: Child) -> None:
         spec = child.spec
         self._logs.mkdir(parents=True, exist_ok=True)
         base = os.environ if self._environment is None else self._environment
-        read = _digest(spec.reads)
+        read = digest_of(spec.reads)
         log = (self._logs / f"{spec.name}.log").open("ab")
         try:
             process = subprocess.Popen(
@@ -322,7 +243,7 @@ class Supervisor:
             log.close()
             raise
         # Nobody else reaps a child: until then its number is its own, and so is the descriptor.
-        child.running = _Running(_own_child(process.pid), os.pidfd_open(process.pid), process, log)
+        child.running = Running(own_child(process.pid), os.pidfd_open(process.pid), process, log)
         child.read = read
         if self._records is not None:
             try:
@@ -335,7 +256,7 @@ class Supervisor:
         child.starts += 1
         child.started = time.monotonic()
 
-    def _open_gate(self, child: _Child, running: _Running, records: Records) -> None:
+    def _open_gate(self, child: Child, running: Running, records: Records) -> None:
         """Write a waiting process down, then let it become its program."""
         spec = child.spec
         records.write(
@@ -366,7 +287,7 @@ class Supervisor:
                 ]
                 waiting = [child for child in self._children.values() if self._due(child)]
             wake = min([next_rotation, *(child.not_before for child in waiting)])
-            _readable([self._alarm, *watched], max(0.0, wake - time.monotonic()))
+            readable([self._alarm, *watched], max(0.0, wake - time.monotonic()))
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._alarm)
             with self._lock:
@@ -377,9 +298,9 @@ class Supervisor:
                 if time.monotonic() >= next_rotation:
                     next_rotation = time.monotonic() + _ROTATION_S
                     for name in self._children:
-                        _turn_over(self._logs / f"{name}.log")
+                        turn_over(self._logs / f"{name}.log")
 
-    def _look_at(self, child: _Child) -> None:
+    def _look_at(self, child: Child) -> None:
         now = time.monotonic()
         if child.running is not None:
             if not child.running.ended():
@@ -391,7 +312,7 @@ class Supervisor:
             child.young = child.young + 1 if now - child.started <= _YOUNG_S else 0
             pause = self._backoff * 2.0 ** max(0, min(child.young - 1, 16))
             child.not_before = now + min(pause, self._max_backoff)
-            child.last_end = _reason(code)
+            child.last_end = reason(code)
             _log.info("%s ended (%s); it is started again", child.spec.name, child.last_end)
             self.on_death(child.spec.name, code)
         elif self._due(child) and now >= child.not_before:
@@ -400,7 +321,7 @@ class Supervisor:
             except OSError as error:
                 self._put_off(child, error)
 
-    def _put_off(self, child: _Child, error: OSError) -> None:
+    def _put_off(self, child: Child, error: OSError) -> None:
         """The disk is full, or there are too many processes: both pass."""
         child.young += 1
         child.last_end = f"not started: {error}"
@@ -408,11 +329,11 @@ class Supervisor:
         child.not_before = time.monotonic() + pause
         _log.warning("%s is %s; tried again in %.1f s", child.spec.name, child.last_end, pause)
 
-    def _due(self, child: _Child) -> bool:
+    def _due(self, child: Child) -> bool:
         """Whether the process is down and shall be started again."""
         return child.running is None and (self._max_restarts is None or child.young <= self._max_restarts)
 
-    def _state(self, child: _Child) -> ProcessState:
+    def _state(self, child: Child) -> ProcessState:
         if child.running is not None and not child.running.ended():
             state, pid = "running", child.running.process.pid
         else:
@@ -420,7 +341,7 @@ class Supervisor:
             pid = None
         return ProcessState(child.spec.name, state, pid, child.deaths, child.young, child.last_end)
 
-    def _end(self, children: Sequence[_Child], timeout_s: float) -> None:
+    def _end(self, children: Sequence[Child], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         hanging: list[str] = []
         for child in children:
@@ -430,7 +351,7 @@ class Supervisor:
             running = child.running
             if running is None:
                 continue
-            if not _readable([running.descriptor], max(0.0, deadline - time.monotonic())):
+            if not readable([running.descriptor], max(0.0, deadline - time.monotonic())):
                 _log.warning("%s did not end by itself", child.spec.name)
             # Whatever it has started and left goes with it. Until a child is waited for, the number of its
             # process group belongs to nobody else; of an adopted process that cannot be known.
@@ -438,7 +359,7 @@ class Supervisor:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(running.process.pid, signal.SIGKILL)
             running.signal(signal.SIGKILL)
-            if not _readable([running.descriptor], _KILL_S):
+            if not readable([running.descriptor], _KILL_S):
                 # Neither waited for without end nor forgotten.
                 with self._lock:
                     self._children[child.spec.name] = child
@@ -451,64 +372,5 @@ class Supervisor:
             raise ProcessFailed(f"{', '.join(hanging)}: cannot be ended, hanging in the kernel")
 
 
-def _own_child(pid: int) -> ProcessId:
-    """The id of a child of this process; one that has ended already counts as never alive."""
-    return ProcessId.of(pid) or ProcessId(pid, -1, "")
-
-
 def _identity(spec: ProcessSpec) -> tuple[list[str], dict[str, str], list[str]]:
     return list(spec.command), dict(spec.environment), list(spec.reads)
-
-
-def _digest(reads: Iterable[str]) -> str:
-    """Of the names and contents of files; one that is not there, or not to be read, counts as such."""
-    digest = hashlib.sha256()
-    for name in reads:
-        place = Path(name)
-        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-            if path.is_dir():
-                continue
-            try:
-                content = hashlib.sha256(path.read_bytes()).hexdigest()
-            except OSError:
-                content = "-"
-            digest.update(f"{path}\n{content}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()
-
-
-def _readable(descriptors: Iterable[int], timeout_s: float) -> bool:
-    """Whether one of the pidfds' processes has ended (or the alarm was raised) within the time."""
-    poller = select.poll()
-    for descriptor in descriptors:
-        poller.register(descriptor, select.POLLIN)
-    return bool(poller.poll(timeout_s * 1000))
-
-
-def _reason(code: int | None) -> str:
-    if code is None:
-        return "unknown, it was adopted"
-    if code >= 0:
-        return f"exit {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:  # a real-time signal has no name
-        return f"signal {-code}"
-
-
-def _turn_over(path: Path) -> None:
-    """Begin a log anew once it is large.
-
-    The process keeps the file open for appending, so its bytes are copied away and the file is emptied; a
-    line that is written in between is lost, as with logrotate's copytruncate.
-    """
-    try:
-        if path.stat().st_size <= _LOG_LIMIT:
-            return
-        for number in range(_LOGS_KEPT - 1, 0, -1):
-            older = path.with_name(f"{path.name}.{number}")
-            if older.exists():
-                older.replace(path.with_name(f"{path.name}.{number + 1}"))
-        shutil.copyfile(path, path.with_name(f"{path.name}.1"))
-        os.truncate(path, 0)
-    except OSError as error:
-        _log.warning("%s cannot be turned over: %s", path, error)

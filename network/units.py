@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from network.child import ProcessSpec
 from network.files import write_text
 from network.rendering import Service
-from network.supervisor import ProcessSpec
 
 __all__ = ["unit_name", "write_units"]
 

@@ -23,9 +23,10 @@ from ledger.errors import LedgerError
 from ledger.fabric_ledger import FabricLedger
 from network import Network, Topology, down, named_topology, up
 from network.chain_admin import ChainAdmin
+from network.child import ProcessSpec
 from network.packages import Package, make_package
 from network.programs import find_programs
-from network.supervisor import ProcessSpec, Supervisor
+from network.supervisor import Supervisor
 from network.topology import Batch, Node
 
 __all__ = [

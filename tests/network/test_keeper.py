@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from network.child import ProcessSpec, Running
 from network.control import Keeper
 from network.errors import KeeperError, NetworkError, ProcessFailed
 from network.halt import down
 from network.keeper import _Service
 from network.records import ProcessId, Record, Records, boot_id, register, working_alone
-from network.supervisor import ProcessSpec, Supervisor, _Running
+from network.supervisor import Supervisor
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(120)"]
 
@@ -253,11 +254,11 @@ def test_what_can_be_stopped_is_stopped_beside_what_cannot(
     with Supervisor(tmp_path / "logs", records=records, max_restarts=None) as supervisor:
         service = _Service(tmp_path / "run", "local", supervisor)
         service._answer({"do": "keep", "specs": [vars(spec) for spec in specs("a", "b")]})
-        hanging, send, kill = supervisor.pid("a"), _Running.signal, os.killpg
+        hanging, send, kill = supervisor.pid("a"), Running.signal, os.killpg
         with monkeypatch.context() as patch:
             patch.setattr("network.supervisor._KILL_S", 0.05)
             patch.setattr(
-                _Running,
+                Running,
                 "signal",
                 lambda self, number: None if self.process.pid == hanging else send(self, number),
             )

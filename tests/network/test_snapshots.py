@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from network import down, named_topology
+from network.child import ProcessSpec
 from network.control import Keeper
 from network.errors import SnapshotError
 from network.records import register
 from network.snapshots import restore, snapshot
-from network.supervisor import ProcessSpec
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from network import Topology, down, named_topology
+from network.child import ProcessSpec
 from network.control import Keeper
 from network.errors import NetworkError
 from network.records import Records, register
 from network.status import ProcessStatus, status
-from network.supervisor import ProcessSpec
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(120)"]
 

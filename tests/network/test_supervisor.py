@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from network.child import ProcessSpec
 from network.errors import ProcessFailed
 from network.records import Record, Records
-from network.supervisor import ProcessSpec, Supervisor
+from network.supervisor import Supervisor
 
 SLEEPER = [sys.executable, "-c", "import sys; sys.stdin.buffer.read()"]
 
@@ -114,7 +115,8 @@ def test_no_process_outlives_a_killed_supervisor(tmp_path: Path) -> None:
         " print('up', flush=True); time.sleep(60)"
     )
     parent = (
-        "import sys,time; from pathlib import Path; from network.supervisor import *;"
+        "import sys,time; from pathlib import Path; from network.child import *;"
+        " from network.supervisor import *;"
         f" s = Supervisor(Path({str(tmp_path)!r}));"
         f" s.start(ProcessSpec('child', [sys.executable, '-c', {child!r}]));"
         " print(s.pid('child'), flush=True); time.sleep(60)"
@@ -139,7 +141,7 @@ def test_one_that_outlives_sigkill_is_told_and_its_record_kept(
     supervisor.start(ProcessSpec("hanging", RECORDED))
     with monkeypatch.context() as patch:
         patch.setattr("network.supervisor._KILL_S", 0.05)
-        patch.setattr("network.supervisor._Running.signal", lambda *_: None)
+        patch.setattr("network.child.Running.signal", lambda *_: None)
         patch.setattr("os.killpg", lambda *_: None)
         began = time.monotonic()
         with pytest.raises(ProcessFailed, match=rf"hanging \(process {supervisor.pid('hanging')}\): cannot"):
@@ -207,7 +209,8 @@ RECORDED = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 def test_recorded_processes_outlive_a_killed_supervisor_and_are_adopted(tmp_path: Path) -> None:
     parent = (
-        "import time; from pathlib import Path; from network.supervisor import *;"
+        "import time; from pathlib import Path; from network.child import *;"
+        " from network.supervisor import *;"
         " from network.records import Records;"
         f" s = Supervisor(Path({str(tmp_path)!r}), records=Records(Path({str(tmp_path / 'run')!r})));"
         f" [s.start(ProcessSpec(name, {RECORDED!r}, {{'WHO': name}})) for name in 'ab'];"

@@ -46,7 +46,8 @@ from edgeproof.fleet import service_specs, training_specs
 from edgeproof.setup import make_deployment
 from edgeproof.training_runs import start_run
 from edgeproof.wiring import Parts
-from network.supervisor import ProcessSpec, Supervisor
+from network.child import ProcessSpec
+from network.supervisor import Supervisor
 
 __all__ = ["FleetWorld", "Kill", "small_plan"]
 
