@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,16 @@ if TYPE_CHECKING:
     from audit.ports import AuditedSystem
     from audit.spotcheck import Recomputation
     from chaincode.api import Run, Step
+    from training.pool import ForkedWorker
 
 __all__ = ["audit_app", "bundle_app", "recompute_app"]
 
 
 class _Replayer:
-    """The audit's ``Replayer`` by training's process of its own, one a step."""
+    """The audit's ``Replayer`` by one of training's workers: a process of its own, started when needed."""
+
+    def __init__(self) -> None:
+        self._worker: ForkedWorker | None = None
 
     def replay(
         self,
@@ -32,14 +36,21 @@ class _Replayer:
         from audit.errors import Check, Inconclusive
         from audit.spotcheck import Recomputation, Verdict
         from training.errors import TrainingError
-        from training.replay_process import SubprocessReplayer
+        from training.pool import ForkedWorker
+        from training.replay import recompute_from_bytes
 
+        if self._worker is None:
+            self._worker = ForkedWorker()
         try:
-            answer = SubprocessReplayer(claimed=lambda _: claimed).replay(run, step, parent, aggregate, data)
+            answer = recompute_from_bytes(run, step, parent, aggregate, data, self._worker, claimed)
         except TrainingError as error:
             # A machine that cannot compute says nothing about the step.
             raise Inconclusive(Check.SPOT_CHECK, str(error)) from error
         return Recomputation(answer.result, Verdict(answer.verdict.value), answer.environment)
+
+    def close(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
 
 
 @contextmanager
@@ -62,6 +73,7 @@ def _open(folder: Path | None) -> Iterator[AuditedSystem]:
     with (
         tempfile.TemporaryDirectory(prefix="edgeproof-audit-") as scratch,
         Parts(deployment, "audit", caches=Path(scratch)) as parts,
+        closing(_Replayer()) as replayer,
     ):
         yield AuditedSystem(
             trust=export_trust(parts),
@@ -69,7 +81,7 @@ def _open(folder: Path | None) -> Iterator[AuditedSystem]:
             indexes={chain: parts.index(ledger) for chain, ledger in parts.readers.items()},
             prover=parts.prover,
             stores={chain.chain: parts.store(chain.chain) for chain in deployment.plan.chains},
-            replayer=_Replayer(),
+            replayer=replayer,
         )
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +13,7 @@ from chaincode.api import EdgeRoster, Environment, Run, Step
 from store import FileStore, NotFound
 from training.chainview import ChainView
 from training.datasets import decode_readings
-from training.errors import InvalidRecipe, WorkerFailed, WorkerTimeout
+from training.errors import InvalidRecipe
 from training.inputs import InputReader
 from training.models import initial_weights
 from training.recipe import ABSOLUTE_TOLERANCE, default_recipe
@@ -27,7 +25,6 @@ from training.replay import (
     recompute_step,
     within_tolerance,
 )
-from training.replay_process import SubprocessReplayer
 from training.snapshots import encode_snapshot, initial_snapshot, tree_hash
 from training.tasks import UpdateTask
 
@@ -147,44 +144,15 @@ def test_a_recipe_that_this_code_does_not_know_is_no_verdict():
         recompute_from_bytes(unknown, step, START, START, READINGS, ArithmeticWorker())
 
 
-# ------------------------------------------------------------------ a process of its own
-
-
-def test_a_fresh_process_convicts(torch_worker):
+def test_a_worker_convicts(torch_worker):
     step, snapshot = _step(torch_worker)
     false = _sealed(replace(step, result=tree_hash(_off(1e-5))))
-    convicted = SubprocessReplayer().replay(RUN, false, START, START, READINGS)
+    convicted = recompute_from_bytes(RUN, false, START, START, READINGS, torch_worker)
     assert (convicted.verdict, convicted.result, convicted.environment) == (
         Verdict.DIFFERS,
         tree_hash(snapshot),
         step.environment,
     )
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [b"", b'{"run":1,"step":2,"parent":"","aggregate":"","data":[],"claimed":null}'],
-)
-def test_a_malformed_request_is_one_line_and_exit_2(request_):
-    done = subprocess.run(
-        [sys.executable, "-m", "training.replay_process"], input=request_, capture_output=True
-    )
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert len(done.stderr.splitlines()) == 1
-    assert b"Traceback" not in done.stderr
-
-
-def test_a_process_that_fails_or_hangs_is_typed(tmp_path):
-    step, _ = _step(ArithmeticWorker())
-    unknown = replace(RUN, recipe=replace(RECIPE, code="edgeproof/sgd/v2"))
-    with pytest.raises(WorkerFailed, match="InvalidRecipe"):
-        SubprocessReplayer().replay(unknown, step, START, START, READINGS)
-    for body, error in (("sleep 30", WorkerTimeout), ("echo nonsense", WorkerFailed)):
-        script = tmp_path / "python"
-        script.write_text(f"#!/bin/sh\nexec {body}\n")
-        script.chmod(0o755)
-        with pytest.raises(error):
-            SubprocessReplayer(python=str(script), timeout_s=0.5).replay(RUN, step, START, START, READINGS)
 
 
 # ------------------------------------------------------------------ from store and ledger alone
@@ -221,10 +189,10 @@ def test_recorded_steps_are_recomputed_from_store_and_ledger(recorded, torch_wor
             step.result,
             step.environment,
         )
-    # And the last one by a process that sees nothing but bytes.
+    # And the last one from nothing but bytes.
     readings = inputs.readings(inputs.manifest(step.data))
     parent, aggregate = (recorded.stores["edge-a"].get_tree(a) for a in (step.parent, step.aggregate))
-    answer = SubprocessReplayer().replay(recorded.run, step, parent, aggregate, readings)
+    answer = recompute_from_bytes(recorded.run, step, parent, aggregate, readings, torch_worker)
     assert (answer.verdict, answer.result) == (Verdict.EQUAL, step.result)
 
 
