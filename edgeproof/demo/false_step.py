@@ -68,6 +68,7 @@ def record_false_step(scene: Scene) -> list[str]:
                 {edge.chain: parts.ledger(edge.chain, edge.operator, Role.AGGREGATOR) for edge in plan.edges},
                 {chain.chain: parts.store(chain.chain) for chain in plan.chains},
                 parts.prover,
+                patience_s=0.0,  # no other organisation runs one here whose turn it could be
             )
         ]
         edge = plan.edges[0]
