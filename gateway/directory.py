@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +45,8 @@ class Directory:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._known: OrderedDict[str, tuple[float, SigningKey]] = OrderedDict()
+        self._asked: dict[str, Future[SigningKey]] = {}
+        """By ``keyid``: what the chain is being asked for at this moment."""
 
     def signing_key(self, reading: SignedReading) -> SigningKey:
         """The key that the reading's ``keyid`` names.
@@ -50,18 +54,31 @@ class Directory:
         Raises:
             Refusal: the device or the grant is unknown, or may not sign now.
         """
-        now = self._monotonic()
+        keyid = reading.keyid
         with self._lock:
-            found = self._known.get(reading.keyid)
-        if found is not None and found[0] > now:
-            return found[1]
-        key = self._look_up(reading.device, reading.keyid.partition("@")[2])
-        with self._lock:
-            self._known[reading.keyid] = (now + self._keep, key)
-            self._known.move_to_end(reading.keyid)
-            if len(self._known) > _MAX_KEYS:
-                self._known.popitem(last=False)
-        return key
+            found = self._known.get(keyid)
+            if found is not None and found[0] > self._monotonic():
+                return found[1]
+            others = self._asked.get(keyid)
+            if others is None:
+                mine = self._asked[keyid] = Future()
+        if others is not None:
+            # A device sends many readings at once: one question a key, not one a reading.
+            with contextlib.suppress(Exception):
+                return others.result()
+            # Refused, but perhaps asked before the device was enrolled: that is no answer to this reading.
+            return self._look_up(reading)
+        try:
+            key = self._look_up(reading)
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        else:
+            mine.set_result(key)
+            return key
+        finally:
+            with self._lock:
+                del self._asked[keyid]
 
     def forget(self, device: str) -> None:
         """Drop what is remembered of a device and its gateways: its state on the chain has changed."""
@@ -69,7 +86,17 @@ class Directory:
             for keyid in [keyid for keyid in self._known if keyid.partition("@")[0] == device]:
                 del self._known[keyid]
 
-    def _look_up(self, device: str, gateway: str) -> SigningKey:
+    def _look_up(self, reading: SignedReading) -> SigningKey:
+        now = self._monotonic()
+        key = self._ask(reading.device, reading.keyid.partition("@")[2])
+        with self._lock:
+            self._known[reading.keyid] = (now + self._keep, key)
+            self._known.move_to_end(reading.keyid)
+            if len(self._known) > _MAX_KEYS:
+                self._known.popitem(last=False)
+        return key
+
+    def _ask(self, device: str, gateway: str) -> SigningKey:
         try:
             enrolled: Device = evaluate_typed(self._ledger, GetDevice(device))
         except ContractRefused as error:
