@@ -57,7 +57,7 @@ clean-network: $(VENV)/.installed ## End the networks and remove them, ledgers a
 	@$(NETWORK_COMMAND) clean --yes --root "$(NETWORK)"
 
 test: lint ## Run the suite: ruff, mypy strict, import-linter, pytest (all but the long kill runs)
-	$(BIN)/python -m pytest -m "not faults"
+	$(BIN)/python -m pytest -m "not faults" -n auto --maxprocesses 4 --dist loadscope
 
 lint: $(VENV)/.installed ## Run ruff, mypy strict and import-linter
 	$(BIN)/ruff check .

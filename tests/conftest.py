@@ -8,4 +8,4 @@ from hypothesis import settings
 settings.register_profile("edgeproof", deadline=None)
 settings.load_profile("edgeproof")
 
-pytest_plugins = ["fabric_network"]
+pytest_plugins = ["fabric_network", "sharing"]
