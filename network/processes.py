@@ -17,8 +17,6 @@ from network.topology import Node, Topology
 
 __all__ = ["all_processes", "chaincode_node", "chaincode_process", "expected_nodes", "node_process"]
 
-_GO: Final = {"GOGC": "400"}
-"""Go collects garbage once the heap has grown by 400 % of what lives, not by 100 %: docs/decisions/0019."""
 _LOGGING: Final = {
     "FABRIC_LOGGING_SPEC": LOGGING,
     # As Fabric's own, without colours: logs are files.
@@ -52,7 +50,7 @@ def chaincode_node(node: Node, package: Package) -> Node:
 def node_process(layout: Layout, topology: Topology, programs: Programs, node: Node) -> ProcessSpec:
     """An orderer or a peer, by absolute paths alone."""
     folder = layout.node(node.name)
-    environment = {"FABRIC_CFG_PATH": str(folder), **_GO, **_LOGGING}
+    environment = {"FABRIC_CFG_PATH": str(folder), **_LOGGING}
     roots = [str(layout.tls_roots(msp_id)) for msp_id in topology.chain(node.chain).msp_ids]
     reads = [str(folder / "msp"), str(folder / "tls"), *roots]
     if node.kind == "orderer":
