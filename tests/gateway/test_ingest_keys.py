@@ -1,0 +1,172 @@
+"""Nonces and idempotency keys: what a repetition gets, whatever came between."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ingest_bench import Bench, FakeLedger, make_bench, slug
+
+from chaincode.api import (
+    SubmitBatch,
+)
+from gateway.admission import Recorded, Submission
+from gateway.problems import Refusal
+from ledger.errors import UnknownOutcome
+
+
+def test_the_same_reading_with_its_key_gets_the_first_answer(bench: Bench) -> None:
+    submission = bench.sign(b"x", key="k")
+    first = bench.ingest.submit(submission)
+    again = bench.ingest.submit(submission)
+    assert again == replace(first, repeated=True)
+    assert len(bench.ledger.batches) == 1
+
+
+def test_the_first_answer_outlives_the_skew_and_a_restart(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path)
+    submission = bench.sign(b"x", key="k")
+    first = bench.ingest.submit(submission)
+    bench.ingest.close(5)
+    fresh = make_bench(tmp_path)
+    fresh.ingest._admission._ledger.records.update(bench.ledger.records)
+    fresh.now += 86400
+    assert fresh.ingest.submit(submission) == replace(first, repeated=True)
+    assert fresh.ledger.attempts == 0
+    fresh.ingest.close(5)
+
+
+@pytest.mark.parametrize("key", ["", "other"])
+def test_the_same_reading_without_its_key_is_a_replay(bench: Bench, key: str) -> None:
+    first = bench.sign(b"x", key="k", nonce="n")
+    bench.ingest.submit(first)
+    assert slug(bench, replace(first, key=key or None)) == "replayed-nonce"
+
+
+def test_a_reading_recorded_without_a_key_is_not_given_again_to_one(bench: Bench) -> None:
+    first = bench.sign(b"x")
+    bench.ingest.submit(first)
+    assert slug(bench, replace(first, key="k")) == "replayed-nonce"
+    assert slug(bench, replace(first, key="k")) == "replayed-nonce"
+
+
+def test_another_reading_with_a_used_nonce_is_a_replay(bench: Bench) -> None:
+    bench.ingest.submit(bench.sign(b"x", nonce="n", key="k"))
+    assert slug(bench, bench.sign(b"y", nonce="n", key="l")) == "replayed-nonce"
+
+
+def test_a_used_key_for_another_reading_is_refused(bench: Bench) -> None:
+    bench.ingest.submit(bench.sign(b"x", key="k"))
+    assert slug(bench, bench.sign(b"y", key="k")) == "idempotency-key-reused"
+
+
+def test_a_key_whose_reading_was_refused_may_be_used_again(bench: Bench) -> None:
+    bench.ledger.refuse = lambda batch: [{"index": 0, "code": "suspended-device", "message": ""}]
+    assert slug(bench, bench.sign(b"x", key="k")) == "suspended-device"
+    bench.ledger.refuse = lambda batch: []
+    assert bench.ingest.submit(bench.sign(b"y", key="k")).count == 1
+
+
+def test_the_same_reading_twice_at_once_is_recorded_once(bench: Bench) -> None:
+    bench.ledger.gate.clear()
+    submission = bench.sign(b"x", key="k", nonce="n")
+    answers = [bench.later(submission), bench.later(submission)]
+    assert bench.ledger.entered.acquire(timeout=5)
+    time.sleep(0.05)
+    stranger = bench.later(bench.sign(b"other bytes", nonce="n", key="z"))
+    keyless = bench.later(replace(submission, key=None))
+    thief = bench.later(bench.sign(b"other nonce", key="k"))
+    time.sleep(0.05)
+    bench.ledger.gate.set()
+    bench.join()
+    (one,), (two,) = answers
+    assert isinstance(one, Recorded)
+    assert isinstance(two, Recorded)
+    assert (one.record, one.transaction) == (two.record, two.transaction)
+    assert len(bench.ledger.batches) == 1
+    for refused, wanted in (
+        (stranger, "replayed-nonce"),
+        (keyless, "replayed-nonce"),
+        (thief, "idempotency-key-reused"),
+    ):
+        assert isinstance(refused[0], Refusal)
+        assert refused[0].problem.slug == wanted
+
+
+def test_a_key_settled_between_check_and_queue_is_not_used_twice(bench: Bench) -> None:
+    """The second asks the key book before the first is in it, and comes to the queue after its answer."""
+    checked, go = threading.Event(), threading.Event()
+    admit = bench.ingest._admission.admit
+
+    def overtaken(submission: Submission, earlier: bytes | None) -> Any:
+        admitted = admit(submission, earlier)
+        if submission.data == b"second":
+            checked.set()
+            assert go.wait(5)
+        return admitted
+
+    bench.ingest._admission.admit = overtaken
+    second = bench.later(bench.sign(b"second", key="k"))
+    assert checked.wait(5)
+    first = bench.ingest.submit(bench.sign(b"first", key="k"))
+    go.set()
+    bench.join()
+    (answer,) = second
+    assert isinstance(answer, Refusal)
+    assert (answer.problem.slug, answer.problem.status) == ("idempotency-key-reused", 422)
+    assert first.record.hex() in answer.problem.detail
+    assert len(bench.ledger.batches) == 1
+
+
+def test_a_key_of_unknown_outcome_is_kept_for_its_reading(bench: Bench) -> None:
+    submission = bench.sign(b"x", key="k")
+    bench.ledger.fail = UnknownOutcome("timeout", transaction="ab" * 32)
+    assert slug(bench, submission) == "outcome-unknown"
+    bench.ledger.fail = None
+    assert slug(bench, bench.sign(b"y", key="k")) == "idempotency-key-reused"
+    assert bench.ingest.submit(submission).count == 1
+
+
+def test_settled_keys_are_remembered_within_a_bound(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.ingest._REMEMBERED_KEYS", 3)
+    for number in range(5):
+        bench.ingest.submit(bench.sign(b"%d" % number, key=f"k{number}"))
+    assert [key for _, key in bench.ingest._recent_keys] == ["k2", "k3", "k4"]
+
+
+def test_twins_in_one_batch(bench: Bench) -> None:
+    keyed = bench.sign(b"x", key="k")
+    bare = bench.sign(b"y")
+    answers = bench.ingest.submit_many([keyed, keyed, bare, bare])
+    assert answers[0] == answers[1]
+    assert isinstance(answers[2], Recorded)
+    assert isinstance(answers[3], Refusal)
+    assert [len(batch.readings) for batch in bench.ledger.batches] == [2]
+
+
+def test_an_attempt_cut_short_is_completed_by_its_repetition(tmp_path: Path) -> None:
+    """Killed after the chain had it, before anybody was answered: the fresh process knows only its files."""
+    bench = make_bench(tmp_path)
+    submission = bench.sign(b"x", key="k")
+    bench.ledger.fail = UnknownOutcome("timeout", transaction="ab" * 32)
+    assert slug(bench, submission) == "outcome-unknown"
+    bench.ledger.fail = None
+    # It was committed after all, but only becomes visible while the repetition is under way.
+    hidden = FakeLedger()
+    hidden.gate.set()
+    hidden.submit(SubmitBatch((submission.reading,)))
+
+    def refuse(batch: SubmitBatch) -> list[dict[str, Any]]:
+        bench.ledger.records.update(hidden.records)
+        return [{"index": 0, "code": "duplicate-record", "message": "recorded already"}]
+
+    bench.ledger.refuse = refuse
+    answer = bench.ingest.submit(submission)
+    assert answer.repeated
+    assert bench.ingest.submit(submission) == answer
+    assert slug(bench, replace(submission, key="l")) == "replayed-nonce"
+    bench.ingest.close(5)
