@@ -21,6 +21,7 @@ import math
 import shlex
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -40,6 +41,7 @@ from benchmarks.anchor_signer import measure_anchor
 from benchmarks.errors import MeasurementFailed
 from benchmarks.machine import machine_facts
 from benchmarks.membership_service import measure_chain_length, measure_service
+from benchmarks.options import positive
 from benchmarks.paper_protocols import measure_paper
 from benchmarks.record_stream import measure_stream
 
@@ -301,12 +303,16 @@ def _ratios(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, write the JSON and the page."""
+    """Measure, write the JSON and the page.
+
+    Returns:
+        0; 1 when something that was to be measured failed, or what is to be kept cannot be read.
+    """
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accumulator", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5, help="rounds (medians are taken)")
-    parser.add_argument("--small", type=int, default=1000, help="elements of the small ranges")
-    parser.add_argument("--large", type=int, default=10000, help="elements of the large range")
-    parser.add_argument("--chain", type=int, default=1_000_000, help="elements of the long chain")
+    parser.add_argument("--repeats", type=positive, default=5, help="rounds (medians are taken)")
+    parser.add_argument("--small", type=positive, default=1000, help="elements of the small ranges")
+    parser.add_argument("--large", type=positive, default=10000, help="elements of the large range")
+    parser.add_argument("--chain", type=positive, default=1_000_000, help="elements of the long chain")
     parser.add_argument(
         "--peer", action="append", default=[], metavar="NAME=COMMAND", help="another implementation"
     )
@@ -324,11 +330,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         peers[name] = shlex.split(command)
     sizes: dict[str, Any] = {"small": asked.small, "large": asked.large, "peers": peers}
     sizes["say"] = lambda line: print(line, flush=True)
-    if asked.only:
-        kept = json.loads(asked.json.read_text())
-        result = measure_again(kept, asked.only, asked.repeats, **sizes)
-    else:
-        result = measure(asked.repeats, chain=asked.chain, **sizes)
+    try:
+        if asked.only:
+            kept = json.loads(asked.json.read_text())
+            result = measure_again(kept, asked.only, asked.repeats, **sizes)
+        else:
+            result = measure(asked.repeats, chain=asked.chain, **sizes)
+    except (MeasurementFailed, OSError, json.JSONDecodeError) as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_text(json.dumps(result, indent=1) + "\n")
     asked.page.write_text(render(result))

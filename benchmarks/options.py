@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.scale import FULL, QUICK, Scale
 
-__all__ = ["options", "scale_of", "writes_page"]
+__all__ = ["options", "positive", "scale_of", "writes_page"]
 
 
 def options(
@@ -23,7 +23,7 @@ def options(
         docs: the page that it writes.
     """
     parser = argparse.ArgumentParser(prog=program, description=description)
-    parser.add_argument("--repeats", type=_positive, help=f"runs a figure (default {FULL.repeats})")
+    parser.add_argument("--repeats", type=positive, help=f"runs a figure (default {FULL.repeats})")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs")
     parser.add_argument("--only", action="append", choices=list(parts), help="may be repeated")
     parser.add_argument("--render", action="store_true", help="measure nothing, write the page again")
@@ -43,8 +43,12 @@ def writes_page(asked: argparse.Namespace, docs: Path) -> bool:
     return not asked.quick or asked.docs != docs
 
 
-def _positive(text: str) -> int:
-    """A number of at least 1."""
+def positive(text: str) -> int:
+    """A whole number of at least 1, as an option's type.
+
+    Raises:
+        ValueError, argparse.ArgumentTypeError: it is none; the parser says so.
+    """
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("at least 1")

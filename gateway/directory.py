@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,21 +64,18 @@ class Directory:
                 mine = self._asked[keyid] = Future()
         if others is not None:
             # A device sends many readings at once: one question a key, not one a reading.
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(CancelledError):
                 return others.result()
             # Refused, but perhaps asked before the device was enrolled: that is no answer to this reading.
             return self._look_up(reading)
         try:
             key = self._look_up(reading)
-        except BaseException as error:
-            mine.set_exception(error)
-            raise
-        else:
             mine.set_result(key)
             return key
         finally:
             with self._lock:
                 del self._asked[keyid]
+            mine.cancel()  # where there is no result: the others ask for themselves
 
     def forget(self, device: str) -> None:
         """Drop what is remembered of a device and its gateways: its state on the chain has changed."""

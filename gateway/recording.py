@@ -44,11 +44,13 @@ class Pending:
 
     @property
     def slot(self) -> tuple[str, str]:
+        """Device and nonce."""
         reading = self.candidate.submission.reading
         return reading.device, reading.nonce
 
     @property
     def key_use(self) -> KeyUse | None:
+        """What its idempotency key stands for; None without one."""
         submission = self.candidate.submission
         if submission.key is None:
             return None

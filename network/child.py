@@ -56,9 +56,11 @@ class Running:
     log: IO[bytes] | None = None
 
     def ended(self) -> bool:
+        """Whether it runs no more, reaped or not."""
         return bool(readable([self.descriptor], 0.0))
 
     def signal(self, number: signal.Signals) -> None:
+        """Send it a signal; nothing where it has ended."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.descriptor, number)
 
@@ -79,6 +81,8 @@ class Running:
 
 @dataclass
 class Child:
+    """What the supervisor knows of one process; times by ``time.monotonic``, seconds."""
+
     spec: ProcessSpec
     running: Running | None = None
     starts: int = 0

@@ -12,7 +12,7 @@ import pytest
 from accumulator import Parameters, default_parameters
 from accumulator.group import Group
 from accumulator.native import NativeGroup
-from benchmarks.accumulator import _peer_ms, measure, measure_again
+from benchmarks.accumulator import _peer_ms, main, measure, measure_again
 from benchmarks.accumulator_bounds import _row
 from benchmarks.accumulator_operations import LibraryParameters
 from benchmarks.accumulator_page import render
@@ -184,3 +184,15 @@ def test_an_operation_is_timed_again_and_the_rest_is_kept(result: dict) -> None:
     assert "`all_witnesses_100` was timed again" in render(again)
     with pytest.raises(MeasurementFailed, match="there is no all_witnesses_7"):
         measure_again(kept, ["all_witnesses_7"], 1)
+
+
+@pytest.mark.parametrize("kept", [None, "{", '{"cpu_ms": {}}'])
+def test_again_without_what_was_measured_is_told(
+    kept: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, page = tmp_path / "kept.json", tmp_path / "page.md"
+    if kept is not None:
+        file.write_text(kept)
+    assert main(["--only", "nothing", "--json", str(file), "--page", str(page)]) == 1
+    assert capsys.readouterr().err.startswith("failed: ")
+    assert not page.exists()
