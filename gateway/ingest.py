@@ -21,8 +21,6 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Final
 
 from gateway.admission import Admission, Candidate, Recorded, Submission
-from gateway.directory import Directory
-from gateway.keybook import KeyBook
 from gateway.metrics import Metrics
 from gateway.problems import Refusal
 from gateway.recording import (
@@ -36,8 +34,6 @@ from gateway.recording import (
 )
 from gateway.services import Limits
 from ledger.errors import LedgerError
-from ledger.port import Ledger
-from store import Store
 
 __all__ = ["Answer", "Ingest"]
 
@@ -56,40 +52,28 @@ class Ingest:
     """Takes readings, answers when they are recorded. Its threads start with the first reading.
 
     Args:
-        ledger: the chain.
-        store: where the bytes go.
+        recorder: writes batches down.
         admission: the checks before the queue.
-        directory: told when the contract knows a device otherwise.
-        keys: idempotency keys, written down before the chain is asked.
         limits: sizes and times.
         metrics: counters.
-        clock: seconds since 1970 UTC.
-        monotonic: seconds, for lingering and latency.
+        monotonic: seconds, for lingering.
         pause: waits on the queue's condition for at most so many seconds while readings are on their way.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
-        store: Store,
+        recorder: Recorder,
         admission: Admission,
-        directory: Directory,
-        keys: KeyBook,
         limits: Limits,
         metrics: Metrics,
         *,
-        clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         pause: Callable[[threading.Condition, float], None] = _wait,
     ) -> None:
-        self._ledger = ledger
+        self._recorder = recorder
         self._admission = admission
-        self._keys = keys
         self._limits = limits
         self._metrics = metrics
-        self._recorder = Recorder(
-            ledger, store, admission, directory, keys, limits, metrics, clock, monotonic, self._settle
-        )
         self._monotonic = monotonic
         self._pause = pause
         self._changed = threading.Condition()
@@ -174,7 +158,7 @@ class Ingest:
         until = self._monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, until - self._monotonic()))
-        self._keys.close()
+        self._recorder.close()
 
     # ------------------------------------------------------------------ in the request's thread
 
@@ -278,7 +262,7 @@ class Ingest:
     def _run(self) -> None:
         while (batch := self._next()) is not None:
             try:
-                self._recorder.record(batch)
+                self._recorder.record(batch, self._settle)
             except Exception:
                 _log.exception("a batch of %d readings failed", len(batch))
             finally:

@@ -6,6 +6,7 @@ In this order: a kill at any instant can only leave bytes and keys that no recor
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -57,6 +58,10 @@ class Pending:
         return KeyUse(submission.reading.device, submission.key, self.candidate.record)
 
 
+Settle = Callable[[Sequence[tuple[Pending, Answer]]], None]
+"""Answers whoever waits."""
+
+
 class Recorder:
     """Records batches, several at once where it is called by several threads.
 
@@ -70,7 +75,6 @@ class Recorder:
         metrics: counters.
         clock: seconds since 1970 UTC.
         monotonic: seconds.
-        settle: takes answers as soon as they are certain.
     """
 
     def __init__(
@@ -82,9 +86,9 @@ class Recorder:
         keys: KeyBook,
         limits: Limits,
         metrics: Metrics,
-        clock: Callable[[], float],
-        monotonic: Callable[[], float],
-        settle: Callable[[Sequence[tuple[Pending, Answer]]], None],
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -95,11 +99,14 @@ class Recorder:
         self._metrics = metrics
         self._clock = clock
         self._monotonic = monotonic
-        self._settle = settle
         self._pruned = False
 
-    def record(self, batch: list[Pending]) -> None:
+    def record(self, batch: list[Pending], settle: Settle) -> None:
         """Settle every reading of a batch: recorded, or refused.
+
+        Args:
+            batch: what to record.
+            settle: takes answers as soon as they are certain.
 
         Raises:
             Exception: whatever nobody expected; what is not settled then is for the caller.
@@ -110,13 +117,13 @@ class Recorder:
         except StoreError as error:
             _log.error("the store does not take a batch: %s", error)
             refusal = ("store-unavailable", "the store does not take the bytes at present")
-            self._settle([(item, Refusal(*refusal, retry_after=RETRY_SECONDS)) for item in batch])
+            settle([(item, Refusal(*refusal, retry_after=RETRY_SECONDS)) for item in batch])
             return
         try:
             self._prune()
             self._keys.remember([use for item in batch if (use := item.key_use) is not None], self._clock())
         except Refusal as refusal:
-            self._settle([(item, refusal) for item in batch])
+            settle([(item, refusal) for item in batch])
             return
         remaining = batch
         while remaining:
@@ -124,26 +131,30 @@ class Recorder:
             try:
                 transaction = self._ledger.submit(message, timeout=self._limits.commit_timeout).transaction
             except ContractRefused as error:
-                remaining = self._refuse(remaining, error)
+                remaining = self._refuse(remaining, error, settle)
                 continue
             except UnknownOutcome as error:
                 if not self._was_recorded(error):
-                    self._settle([(item, outcome_unknown()) for item in remaining])
+                    settle([(item, outcome_unknown()) for item in remaining])
                     return
                 transaction = error.transaction
             except LedgerError as error:
                 _log.warning("the chain does not take a batch: %s", error)
-                self._settle([(item, unavailable(error)) for item in remaining])
+                settle([(item, unavailable(error)) for item in remaining])
                 return
             self._metrics.committed(len(remaining), self._monotonic() - started)
             count = len(remaining)
-            self._settle(
+            settle(
                 [
                     (item, Recorded(self._ledger.chain, item.candidate.record, transaction, index, count))
                     for index, item in enumerate(remaining)
                 ]
             )
             return
+
+    def close(self) -> None:
+        """Let go of the key book's file."""
+        self._keys.close()
 
     def _prune(self) -> None:
         """Once in the gateway's life; the key book's own lock keeps the threads apart."""
@@ -158,12 +169,12 @@ class Recorder:
             return False
         return status is not None and status.code == 0
 
-    def _refuse(self, batch: list[Pending], error: ContractRefused) -> list[Pending]:
+    def _refuse(self, batch: list[Pending], error: ContractRefused, settle: Settle) -> list[Pending]:
         """Answer the readings that the contract names; the others, which are to be submitted again."""
         named = _named(error, len(batch))
         if not named:
             _log.error("the chain refuses a batch without naming readings: %s", error)
-            self._settle([(item, unavailable(error)) for item in batch])
+            settle([(item, unavailable(error)) for item in batch])
             return []
         answers: list[tuple[Pending, Answer]] = []
         for index, (code, message) in named.items():
@@ -176,7 +187,7 @@ class Recorder:
         self._keys.forget(
             use for item in refused if not item.candidate.known and (use := item.key_use) is not None
         )
-        self._settle(answers)
+        settle(answers)
         return [item for index, item in enumerate(batch) if index not in named]
 
     def _answer_refused(self, item: Pending, code: str, message: str) -> Answer:

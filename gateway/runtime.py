@@ -11,6 +11,7 @@ from gateway.ingest import Ingest
 from gateway.keybook import KeyBook
 from gateway.metrics import Metrics
 from gateway.proving import ProofService
+from gateway.recording import Recorder
 from gateway.services import Services
 
 __all__ = ["Runtime"]
@@ -42,7 +43,7 @@ class Runtime:
             skew=limits.skew,
             max_bytes=limits.reading_bytes,
         )
-        ingest = Ingest(
+        recorder = Recorder(
             services.ledger,
             services.store,
             admission,
@@ -52,6 +53,7 @@ class Runtime:
             metrics,
             clock=services.clock,
         )
+        ingest = Ingest(recorder, admission, limits, metrics)
         proofs = None if services.prover is None else ProofService(services.prover)
         return cls(services, metrics, directory, ingest, proofs)
 

@@ -31,6 +31,7 @@ from gateway.ingest import Ingest
 from gateway.keybook import KeyBook
 from gateway.metrics import Metrics
 from gateway.problems import Refusal
+from gateway.recording import Recorder
 from gateway.services import Limits
 from identity import KeyPair
 from ledger.errors import ContractRefused, LedgerError
@@ -166,17 +167,9 @@ def make_bench(folder: Path, limits: Limits | None = None) -> Bench:
         skew=limits.skew,
         max_bytes=limits.reading_bytes,
     )
-    bench.ingest = Ingest(
-        ledger,
-        store,
-        admission,
-        directory,
-        keys,
-        limits,
-        Metrics(),
-        clock=lambda: bench.now,
-        pause=bench.pauses,
-    )
+    metrics = Metrics()
+    recorder = Recorder(ledger, store, admission, directory, keys, limits, metrics, clock=lambda: bench.now)
+    bench.ingest = Ingest(recorder, admission, limits, metrics, pause=bench.pauses)
     return bench
 
 
