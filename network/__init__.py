@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from network.membership import publish_msp, revoke
     from network.network import Network, ReadyProbe
     from network.renewal import renew
-    from network.topology import Topology, named_topology
+    from network.topology import Topology
+    from network.topology_file import dump_topology, load_topology, named_topology
 
 __all__ = [
     "Endpoint",
@@ -26,6 +27,8 @@ __all__ = [
     "Topology",
     "add_edge",
     "down",
+    "dump_topology",
+    "load_topology",
     "named_topology",
     "publish_msp",
     "renew",
@@ -42,7 +45,9 @@ _HOMES = {
     "Topology": "network.topology",
     "add_edge": "network.bringup",
     "down": "network.halt",
-    "named_topology": "network.topology",
+    "dump_topology": "network.topology_file",
+    "load_topology": "network.topology_file",
+    "named_topology": "network.topology_file",
     "publish_msp": "network.membership",
     "renew": "network.renewal",
     "revoke": "network.membership",

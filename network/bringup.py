@@ -29,6 +29,7 @@ from network.programs import Programs, find_programs
 from network.records import working_alone
 from network.restarts import keep_running, wait_until_it_listens
 from network.topology import Batch, ChainSpec, Node, Topology
+from network.topology_file import dump_topology, load_topology
 
 __all__ = ["Progress", "add_edge", "up", "upgrade"]
 
@@ -112,7 +113,7 @@ def add_edge(
     find_programs(fabric_bin)
     with working_alone(layout.run):
         if chain not in {edge.chain for edge in network.topology.edges}:
-            write_text(layout.topology, network.topology.with_edge(chain).dump())
+            write_text(layout.topology, dump_topology(network.topology.with_edge(chain)))
         # Otherwise it was added by a call that was ended before it was done: `up` goes on where it stopped.
     return up(root, None, probe, host=host, fabric_bin=fabric_bin, progress=progress)
 
@@ -239,9 +240,9 @@ def _keep_topology(layout: Layout, wanted: Topology | None) -> Topology:
     if not layout.topology.exists():
         if wanted is None:
             raise NetworkError(f"{layout.root} holds no network, and no topology is given")
-        write_text(layout.topology, wanted.dump())
+        write_text(layout.topology, dump_topology(wanted))
         return wanted
-    found = Topology.load(layout.topology)
+    found = load_topology(layout.topology)
     if wanted is not None and not _same_but_for_changes(found, wanted):
         raise TopologyError(
             f"{layout.root} holds a network of another topology ({layout.topology}); use another folder, "

@@ -12,6 +12,7 @@ from network.files import write_text
 from network.network import Network
 from network.records import working_alone
 from network.topology import Batch
+from network.topology_file import dump_topology
 from network.updates import read_configuration, update_channel
 
 __all__ = ["set_batch"]
@@ -44,7 +45,7 @@ def set_batch(root: Path, chain: str, *, timeout: str, messages: int) -> int:
         found = read_configuration(network, chain)
         if _batch_of(found.config.channel_group) != batch:
             found = update_channel(network, chain, change_batch(batch))
-        write_text(network.layout.topology, wanted.dump())
+        write_text(network.layout.topology, dump_topology(wanted))
         return found.number
 
 

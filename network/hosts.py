@@ -27,6 +27,7 @@ from network.packages import Package, make_package, packages_in_use
 from network.records import working_alone
 from network.snapshots import files_below
 from network.topology import ChainSpec, Topology
+from network.topology_file import dump_topology, load_topology
 
 __all__ = ["export_host", "prepare"]
 
@@ -50,8 +51,8 @@ def prepare(root: Path, topology: Topology) -> None:
     layout.check_vacant()
     with working_alone(layout.run):
         if not layout.topology.exists():
-            write_text(layout.topology, topology.dump())
-        elif Topology.load(layout.topology) != topology:
+            write_text(layout.topology, dump_topology(topology))
+        elif load_topology(layout.topology) != topology:
             raise TopologyError(f"{root} has another topology ({layout.topology}); use another folder")
         if not packages_in_use(layout):
             make_package(layout, Package.make(1))

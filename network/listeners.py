@@ -14,7 +14,8 @@ from pathlib import Path
 from network.layout import Layout
 from network.processes import expected_nodes
 from network.records import Records
-from network.topology import Node, Topology, named_topology
+from network.topology import Node, Topology
+from network.topology_file import named_topology
 
 __all__ = ["PortCheck", "PortProblem", "check_ports", "port_is_free", "port_problems"]
 

@@ -9,7 +9,8 @@ from identity import IdentityError, TlsIdentity
 from network.endpoints import Endpoint
 from network.errors import IdentityProblem, NetworkError
 from network.layout import Layout
-from network.topology import ChainSpec, Topology
+from network.topology import ChainSpec
+from network.topology_file import load_topology
 
 __all__ = ["Network", "ReadyProbe"]
 
@@ -34,7 +35,7 @@ class Network:
         self.root = self.layout.root
         if not self.layout.topology.is_file():
             raise NetworkError(f"{root} holds no network; `edgeproof network up --root {root}` makes one")
-        self.topology = Topology.load(self.layout.topology)
+        self.topology = load_topology(self.layout.topology)
 
     def chain(self, chain: str) -> ChainSpec:
         """One chain.

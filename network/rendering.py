@@ -16,6 +16,7 @@ from network.layout import Layout
 from network.processes import all_processes
 from network.programs import find_programs
 from network.topology import Node, NodeKind, Topology
+from network.topology_file import load_topology
 
 __all__ = ["Service", "services"]
 
@@ -42,7 +43,7 @@ def services(root: Path, *, host: str | None = None, fabric_bin: Path | None = N
     layout = Layout.of(root)
     if not layout.topology.is_file():
         raise NetworkError(f"{root} holds no network; `edgeproof network up --root {root}` makes one")
-    topology = Topology.load(layout.topology)
+    topology = load_topology(layout.topology)
     if host is None and len(topology.hosts) > 1:
         raise TopologyError(
             f"the topology has several hosts ({', '.join(topology.hosts)}): say which one (--host)"

@@ -16,7 +16,7 @@ from network.control import Keeper
 from network.errors import SnapshotError
 from network.layout import Layout
 from network.records import Records, working_alone
-from network.topology import Topology
+from network.topology_file import load_topology
 
 __all__ = ["files_below", "restore", "snapshot"]
 
@@ -48,7 +48,7 @@ def snapshot(
         raise SnapshotError(f"{root} holds no network")
     if target.absolute().is_relative_to(layout.root):
         raise SnapshotError(f"{target} lies in the network's own folder; write it somewhere else")
-    topology = Topology.load(layout.topology)
+    topology = load_topology(layout.topology)
     with working_alone(layout.run), contextlib.ExitStack() as stack:
         if pause:
             stack.enter_context(_paused(layout, progress))

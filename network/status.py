@@ -11,7 +11,8 @@ from network.errors import KeeperError, NetworkError
 from network.layout import Layout
 from network.processes import expected_nodes
 from network.records import Record, Records
-from network.topology import Node, Topology
+from network.topology import Node
+from network.topology_file import load_topology
 
 __all__ = ["ProcessStatus", "status"]
 
@@ -73,7 +74,7 @@ def status(root: Path, *, host: str | None = None) -> list[ProcessStatus]:
 
 
 def _nodes(layout: Layout) -> tuple[Node, ...]:
-    return expected_nodes(layout, Topology.load(layout.topology)) if layout.topology.is_file() else ()
+    return expected_nodes(layout, load_topology(layout.topology)) if layout.topology.is_file() else ()
 
 
 def _ask(root: Path, host: str) -> list[ProcessState]:

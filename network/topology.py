@@ -1,6 +1,6 @@
 """What to bring up: chains, their organisations, orderers and peers, and where each process listens.
 
-A topology is one YAML file (``topologies/`` has two; docs/network.md lists the keys). It is read strictly and
+A topology is one YAML file (``topology_file``; ``topologies/`` has two). It is read strictly and
 says everything: names and ports of all processes follow from it, the same on every host.
 """
 
@@ -10,30 +10,23 @@ import dataclasses
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-import yaml
-
-from network.documents import Value, read_document
 from network.errors import TopologyError
 
 __all__ = [
     "MAIN",
-    "SCHEMA",
     "Batch",
     "ChainSpec",
     "Node",
     "NodeKind",
     "Ordering",
     "Topology",
-    "named_topology",
 ]
 
-SCHEMA: Final = "edgeproof/topology/v1"
 MAIN: Final = "main"
 """The main chain's channel id; the contracts know it by this name."""
 
@@ -53,19 +46,19 @@ _LOOPBACK = "127.0.0.1"
 _FOR_ITSELF = ("chaincode", "operations")
 """What a process listens for on loopback: nobody else needs it, or it has no client authentication."""
 
-_CHAIN = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
-_HOST = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+CHAIN_NAME = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
+HOST_NAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 # RFC 1123, section 2.1; a name whose last label is a number would be an address that is none.
-_DNS_NAME = rf"(?=.{{1,253}}\Z)({_LABEL}\.)*(?![0-9]+\Z){_LABEL}"
+DNS_NAME = rf"(?=.{{1,253}}\Z)({_LABEL}\.)*(?![0-9]+\Z){_LABEL}"
 # Processes are called <chain>.<kind>.<msp>, and that is a DNS name in their TLS certificates.
-_MSP = rf"(?=.{{1,49}}\Z)({_LABEL}\.)*{_LABEL}"
-_MSP_MEANING = "an MSP id of letters, digits and hyphens in words joined by dots (a DNS name), at most 49"
-_DURATION = r"[1-9][0-9]{0,5}(ms|s|m)"
-_DURATION_MEANING = "a duration such as 200ms or 2s"
-_MAX_MESSAGES = 100_000
-_MAX_PORT = 65535
-_MAX_ORDERERS = 16
+MSP_ID = rf"(?=.{{1,49}}\Z)({_LABEL}\.)*{_LABEL}"
+MSP_ID_MEANING = "an MSP id of letters, digits and hyphens in words joined by dots (a DNS name), at most 49"
+DURATION = r"[1-9][0-9]{0,5}(ms|s|m)"
+DURATION_MEANING = "a duration such as 200ms or 2s"
+MAX_MESSAGES = 100_000
+MAX_PORT = 65535
+MAX_ORDERERS = 16
 _KIB = 1024
 
 
@@ -156,30 +149,6 @@ class Topology:
     client_tls: bool = False
     """Whether peers and orderers demand a TLS certificate of their clients."""
 
-    @classmethod
-    def load(cls, path: Path) -> Topology:
-        """Read a topology file.
-
-        Raises:
-            TopologyError: naming file, line and field.
-        """
-        return _topology(read_document(path))
-
-    def dump(self) -> str:
-        """The topology as a file that ``load`` reads back to the same."""
-        return yaml.safe_dump(
-            {
-                "schema": SCHEMA,
-                "name": self.name,
-                "first_port": self.first_port,
-                "client_tls": "required" if self.client_tls else "none",
-                "hosts": dict(self.hosts),
-                "main": _document(self.main, named=False),
-                "edges": [_document(edge, named=True) for edge in self.edges],
-            },
-            sort_keys=False,
-        )
-
     @property
     def chains(self) -> tuple[ChainSpec, ...]:
         """Main first, then the edges."""
@@ -231,7 +200,7 @@ class Topology:
                 edge is not called after its chain, so that no new name follows; or that name is taken.
         """
         last = self.edges[-1]
-        if re.fullmatch(_CHAIN, chain) is None or chain in {known.chain for known in self.chains}:
+        if re.fullmatch(CHAIN_NAME, chain) is None or chain in {known.chain for known in self.chains}:
             raise TopologyError(f"{chain!r} is a chain already, or cannot be one's name")
 
         def renamed(msp_id: str) -> str:
@@ -241,9 +210,9 @@ class Topology:
                     "at the end"
                 )
             found = chain + msp_id.removeprefix(last.chain)
-            if re.fullmatch(_MSP, found) is None:
+            if re.fullmatch(MSP_ID, found) is None:
                 raise TopologyError(
-                    f"{found!r}: {_MSP_MEANING} is wanted; choose a shorter name than {chain}"
+                    f"{found!r}: {MSP_ID_MEANING} is wanted; choose a shorter name than {chain}"
                 )
             if any(found in known.organisations for known in self.chains):
                 raise TopologyError(f"{found!r} has its peer on another chain, and may have no other")
@@ -269,10 +238,10 @@ class Topology:
             raise TopologyError(
                 f"there is no chain {chain!r}; there are {', '.join(known.chain for known in self.chains)}"
             )
-        if re.fullmatch(_DURATION, timeout) is None:
-            raise TopologyError(f"timeout: {_DURATION_MEANING} is wanted, not {timeout!r}")
-        if not 1 <= messages <= _MAX_MESSAGES:
-            raise TopologyError(f"messages: a whole number from 1 to {_MAX_MESSAGES} is wanted")
+        if re.fullmatch(DURATION, timeout) is None:
+            raise TopologyError(f"timeout: {DURATION_MEANING} is wanted, not {timeout!r}")
+        if not 1 <= messages <= MAX_MESSAGES:
+            raise TopologyError(f"messages: a whole number from 1 to {MAX_MESSAGES} is wanted")
 
         def changed(spec: ChainSpec) -> ChainSpec:
             if spec.chain != chain:
@@ -290,7 +259,7 @@ class Topology:
             TopologyError: the last process would need one beyond 65535.
         """
         last = max(port for node in self.nodes for port in node.ports.values())
-        if last > _MAX_PORT:
+        if last > MAX_PORT:
             raise TopologyError(f"the last process would listen on port {last}: choose a lower first_port")
 
     def select(
@@ -304,22 +273,6 @@ class Topology:
         )
 
 
-def named_topology(name: str) -> Path:
-    """The file of a topology that comes with the package: ``default`` or ``dev``."""
-    return Path(__file__).parent / "topologies" / f"{name}.yaml"
-
-
-def _document(chain: ChainSpec, *, named: bool) -> dict[str, Any]:
-    return {
-        **({"chain": chain.chain} if named else {}),
-        "host": chain.host,
-        "organisations": list(chain.organisations),
-        "ordering": {"type": chain.ordering, "orderers": dict(chain.orderers)},
-        "endorsements": chain.endorsements,
-        "batch": asdict(chain.batch),
-    }
-
-
 def _processes(chain: ChainSpec) -> Iterator[tuple[str, NodeKind, str]]:
     for msp_id, count in chain.orderers.items():
         for number in range(1, count + 1):
@@ -328,122 +281,3 @@ def _processes(chain: ChainSpec) -> Iterator[tuple[str, NodeKind, str]]:
         yield f"{chain.chain}.peer.{msp_id}", "peer", msp_id
     for msp_id in chain.organisations:
         yield f"{chain.chain}.chaincode.{msp_id}", "chaincode", msp_id
-
-
-def _topology(document: Value) -> Topology:
-    fields = document.fields(
-        {"schema", "name", "main", "edges"}, {"hosts", "first_port", "batch", "client_tls"}
-    )
-    fields["schema"].text(SCHEMA, SCHEMA)
-    hosts = _hosts(fields["hosts"]) if "hosts" in fields else {"local": "127.0.0.1"}
-    batch = _batch(fields["batch"], Batch()) if "batch" in fields else Batch()
-    main = _chain(fields["main"], hosts, batch, MAIN)
-    edges = []
-    taken = {main.chain}
-    # Its identities, signers' state and training peers go by the organisation's name alone.
-    members = dict.fromkeys(main.organisations, main.chain)
-    for value in fields["edges"].items(least=1):
-        edge = _chain(value, hosts, batch, None)
-        if edge.chain in taken:
-            value.refuse(f"a second chain {edge.chain!r}")
-        for msp_id in edge.organisations:
-            if msp_id in members:
-                value.refuse(
-                    f"organisations: {msp_id} has its peer on {members[msp_id]}, and may have no other"
-                )
-            members[msp_id] = edge.chain
-        taken.add(edge.chain)
-        edges.append(edge)
-    topology = Topology(
-        name=fields["name"].text(_HOST, "a short name of lower-case letters, digits and hyphens"),
-        main=main,
-        edges=tuple(edges),
-        hosts=MappingProxyType(hosts),
-        first_port=fields["first_port"].number(1024, _MAX_PORT) if "first_port" in fields else 7050,
-        client_tls="client_tls" in fields and fields["client_tls"].choice("required", "none") == "required",
-    )
-    topology.check_ports()
-    return topology
-
-
-def _hosts(value: Value) -> dict[str, str]:
-    hosts: dict[str, str] = {}
-    for name, entry in value.entries():
-        if re.fullmatch(_HOST, name) is None:
-            entry.refuse("a host's name is of lower-case letters, digits and hyphens, at most 63")
-        hosts[name] = _address(entry)
-    if not hosts:
-        value.refuse("at least one host is wanted")
-    return hosts
-
-
-def _address(value: Value) -> str:
-    text = value.text()
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return value.text(_DNS_NAME, "an IP address or a DNS name")
-    if address.version != 4:
-        value.refuse("IPv6 addresses are not supported: give a DNS name")
-    if address.is_unspecified or address.is_multicast:
-        value.refuse("an address is wanted at which the others reach this host")
-    return text
-
-
-def _batch(value: Value, default: Batch) -> Batch:
-    fields = value.fields(set(), {"timeout", "messages", "preferred_bytes", "absolute_bytes"})
-    batch = Batch(
-        fields["timeout"].text(_DURATION, _DURATION_MEANING) if "timeout" in fields else default.timeout,
-        fields["messages"].number(1, _MAX_MESSAGES) if "messages" in fields else default.messages,
-        fields["preferred_bytes"].number(_KIB, 98 * 1024 * _KIB)
-        if "preferred_bytes" in fields
-        else default.preferred_bytes,
-        fields["absolute_bytes"].number(1024 * _KIB, 98 * 1024 * _KIB)
-        if "absolute_bytes" in fields
-        else default.absolute_bytes,
-    )
-    if batch.preferred_bytes > batch.absolute_bytes:
-        value.refuse("preferred_bytes must not exceed absolute_bytes")
-    return batch
-
-
-def _chain(value: Value, hosts: Mapping[str, str], batch: Batch, name: str | None) -> ChainSpec:
-    required = {"organisations", "ordering"}
-    fields = value.fields(required if name else required | {"chain"}, {"batch", "endorsements", "host"})
-    chain = name or fields["chain"].text(_CHAIN, "a channel id: lower-case letters, digits, hyphens")
-    organisations = tuple(_msp(item) for item in fields["organisations"].items(least=2))
-    if len(set(organisations)) != len(organisations):
-        fields["organisations"].refuse("an organisation stands here twice")
-    endorsements = fields["endorsements"].number(1, len(organisations)) if "endorsements" in fields else 2
-    host = next(iter(hosts))
-    if "host" in fields:
-        host = fields["host"].text(meaning="a host's name")
-        if host not in hosts:
-            fields["host"].refuse(f"no such host; hosts are {', '.join(hosts)}")
-    ordering, orderers = _ordering(fields["ordering"])
-    if "batch" in fields:
-        batch = _batch(fields["batch"], batch)
-    return ChainSpec(chain, organisations, ordering, MappingProxyType(orderers), batch, endorsements, host)
-
-
-def _ordering(value: Value) -> tuple[Ordering, dict[str, int]]:
-    fields = value.fields({"type", "orderers"})
-    ordering: Ordering = "raft" if fields["type"].choice("raft", "smartbft") == "raft" else "smartbft"
-    orderers: dict[str, int] = {}
-    for msp_id, count in fields["orderers"].entries():
-        _msp(count, msp_id)
-        orderers[msp_id] = count.number(1, _MAX_ORDERERS)
-    total = sum(orderers.values())
-    if ordering == "smartbft" and total < 4:
-        fields["orderers"].refuse("SmartBFT needs at least four orderers to bear a faulty one")
-    if total < 1:
-        fields["orderers"].refuse("at least one orderer is wanted")
-    return ordering, orderers
-
-
-def _msp(value: Value, text: str | None = None) -> str:
-    if text is None:
-        return value.text(_MSP, _MSP_MEANING)
-    if re.fullmatch(_MSP, text) is None:
-        value.refuse(f"{text!r}: {_MSP_MEANING} is wanted")
-    return text

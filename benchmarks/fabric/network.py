@@ -21,13 +21,14 @@ from edgeproof.setup import adopt_network
 from identity import Role, Signer
 from ledger.errors import LedgerError
 from ledger.fabric_ledger import FabricLedger
-from network import Network, Topology, down, named_topology, up
+from network import Network, Topology, down, up
 from network.chain_admin import ChainAdmin
 from network.child import ProcessSpec
 from network.packages import Package, make_package
 from network.programs import find_programs
 from network.supervisor import Supervisor
 from network.topology import Batch, Node
+from network.topology_file import load_topology, named_topology
 
 __all__ = [
     "CHAINCODE",
@@ -88,7 +89,7 @@ def bench_network(folder: Path, say: Say) -> Iterator[BenchNetwork]:
         MeasurementFailed: the contract of Table I does not come up.
         NetworkError: the network does not.
     """
-    topology = Topology.load(named_topology("dev"))
+    topology = load_topology(named_topology("dev"))
     (edge,) = topology.edges
     paper = dataclasses.replace(
         edge,
@@ -130,7 +131,7 @@ def default_network(folder: Path, say: Say) -> Iterator[Network]:
 
 def default_topology() -> Topology:
     """The checked-in default on the benchmark's ports."""
-    return dataclasses.replace(Topology.load(named_topology("default")), first_port=_DEFAULT_FIRST_PORT)
+    return dataclasses.replace(load_topology(named_topology("default")), first_port=_DEFAULT_FIRST_PORT)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from ledger.port import Ledger
 from network.files import write_text
 from network.status import status
 from network.supervisor import Supervisor
+from network.topology_file import dump_topology
 from protocol.anchors import AnchorStatement
 from protocol.elements import views
 from protocol.encodings import decode
@@ -45,7 +46,7 @@ def measure_bring_up(folder: Path, scale: Scale, say: Say) -> dict[str, Any]:
     times: dict[str, list[float]] = {"up": [], "down": [], "again": []}
     topology = folder.parent / f"{folder.name}.yaml"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    write_text(topology, default_topology().dump())
+    write_text(topology, dump_topology(default_topology()))
     try:
         for repeat in range(scale.repeats):
             _network("down", folder)

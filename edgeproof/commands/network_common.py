@@ -15,6 +15,7 @@ import typer
 if TYPE_CHECKING:
     from network.status import ProcessStatus
     from network.topology import Topology
+    from network.topology_file import load_topology, named_topology
 
 __all__ = [
     "EXIT_CODES",
@@ -52,19 +53,18 @@ def choose_topology(root: Path, chosen: str) -> Topology:
     Raises:
         TopologyError: there is none of that name, or it cannot be read.
     """
-    from network import Topology, named_topology
     from network.errors import TopologyError
 
     own = root / "topology.yaml"
     if not chosen:
-        return Topology.load(own if own.is_file() else named_topology("default"))
+        return load_topology(own if own.is_file() else named_topology("default"))
     if Path(chosen).is_file():
-        return Topology.load(Path(chosen))
+        return load_topology(Path(chosen))
     if not named_topology(chosen).is_file():
         raise TopologyError(
             f"{chosen}: no such file, and no topology that comes with edgeproof (default, dev)"
         )
-    return Topology.load(named_topology(chosen))
+    return load_topology(named_topology(chosen))
 
 
 def adopt(root: Path, topology: Topology, progress: Callable[[str], None]) -> None:

@@ -31,10 +31,11 @@ from identity import DevelopmentAuthority, KeyPair, Role, Signer, write_local_ms
 from ledger.block_files import PeerBlockFiles
 from ledger.fabric import Endpoint, Identity, no_hash
 from ledger.fabric.sync import connect
-from network import Network, Topology, down, named_topology, up
+from network import Network, down, up
 from network.config_update import change_batch, change_consenters, change_msp
 from network.control import Keeper
 from network.topology import Batch
+from network.topology_file import load_topology, named_topology
 from network.updates import read_configuration, submit_envelope, update_channel
 from protocol.blocks import last_configuration, validation_codes
 from protocol.bundle import Bundle, serialise_bundle
@@ -81,7 +82,7 @@ class Played:
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("audited")
-    dev = Topology.load(named_topology("dev"))
+    dev = load_topology(named_topology("dev"))
     main = replace(dev.main, ordering="smartbft", orderers={"cloud-operator": 2, "cloud-auditor": 2})
     root = folder / "network"
     try:

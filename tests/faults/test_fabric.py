@@ -33,7 +33,8 @@ from edgeproof.setup import adopt_network
 from edgeproof.wiring import Parts
 from identity import Role
 from ledger.errors import InvalidTransaction, UnknownOutcome
-from network import Topology, down, named_topology, up
+from network import down, up
+from network.topology_file import load_topology, named_topology
 from protocol.blocks import validation_codes
 from protocol.elements import views
 
@@ -48,7 +49,7 @@ def test_every_kind_of_process_is_killed_under_load(
     tmp_path: Path, tally: Tally, pytestconfig: pytest.Config
 ) -> None:
     root = tmp_path / "network"
-    topology = on_free_ports(Topology.load(named_topology("default")))
+    topology = on_free_ports(load_topology(named_topology("default")))
     pauses: list[Pause] = []
     try:
         network = up(root, topology, probe, fabric_bin=fabric_bin())

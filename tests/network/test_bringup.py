@@ -24,13 +24,14 @@ from identity import DevelopmentAuthority, KeyPair, Role, Signer, TlsIdentity
 from ledger.errors import Unavailable
 from ledger.fabric_ledger import FabricLedger
 from ledger.port import Ledger, call, evaluate_typed
-from network import Network, Topology, add_edge, down, named_topology, renew, up, upgrade
+from network import Network, Topology, add_edge, down, renew, up, upgrade
 from network.channel_changes import set_batch
 from network.errors import IdentityProblem, NetworkError, PortTaken, TopologyError
 from network.identities import make_guest, tls_names
 from network.records import Records
 from network.renewal import identities
 from network.status import status
+from network.topology_file import dump_topology, load_topology, named_topology
 from network.updates import read_configuration
 from protocol.commitments import authorisation_bytes
 
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.fabric
 
 
 def dev() -> Topology:
-    return on_free_ports(Topology.load(named_topology("dev")))
+    return on_free_ports(load_topology(named_topology("dev")))
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +231,7 @@ def test_a_changed_batch_is_in_the_chain_and_in_the_topology(own: Path) -> None:
     assert (batch.timeout, batch.messages) == ("100ms", 20)
     assert (size.max_message_count, size.preferred_max_bytes) == (20, batch.preferred_bytes)
     # Done already, it is just written down; and the topology as it was first given still means this network.
-    (own / "topology.yaml").write_text(given.dump())
+    (own / "topology.yaml").write_text(dump_topology(given))
     assert set_batch(own, "edge-a", timeout="100ms", messages=20) == number
     assert Network(own).topology.chain("edge-a").batch == batch
     up(own, given, lambda *_: None, fabric_bin=fabric_bin())
@@ -266,8 +267,8 @@ def test_new_keys_are_for_all_but_orderers(own: Path) -> None:
 def test_an_up_that_was_killed_anywhere_is_repaired(tmp_path: Path) -> None:
     topology = dev()
     file = tmp_path / "topology.yaml"
-    file.write_text(topology.dump())
-    call = f"up(root, Topology.load(Path({str(file)!r})), probe, progress=say)"
+    file.write_text(dump_topology(topology))
+    call = f"up(root, load_topology(Path({str(file)!r})), probe, progress=say)"
     root = tmp_path / "network"
     try:
         for words in ("Identities", "Starting", "have joined", "is committed"):

@@ -13,14 +13,15 @@ import pytest
 from fabric_network import on_free_ports
 
 from identity import DevelopmentAuthority, Role
-from network import Topology, named_topology
+from network import Topology
 from network.doctor import Finding, doctor
 from network.records import ProcessId, Record, Records
+from network.topology_file import load_topology, named_topology
 
 
 @pytest.fixture
 def topology() -> Topology:
-    return on_free_ports(Topology.load(named_topology("dev")))
+    return on_free_ports(load_topology(named_topology("dev")))
 
 
 def of(findings: list[Finding], subject: str) -> Finding:

@@ -19,12 +19,13 @@ from namespaces import SUPPORT, Agent, Hosts, hosts
 
 from edgeproof.deployment import Deployment, Plan
 from identity import DevelopmentAuthority
-from network import Network, Topology, down, named_topology, renew
+from network import Network, down, renew
 from network.errors import NetworkError, TopologyError
 from network.hosts import export_host, prepare
 from network.layout import Layout
 from network.snapshots import restore
 from network.status import status
+from network.topology_file import load_topology, named_topology
 
 _ADDRESSES = {"cloud": "10.213.0.1", "edge-a": "10.213.0.2", "edge-b": "10.213.0.3"}
 _GATEWAY = 8440
@@ -51,7 +52,7 @@ def test_a_deployment_on_another_ledger_is_not_taken_over(tmp_path: Path) -> Non
     Deployment.prepare(tmp_path, Plan.standard(1)).finish()
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(NetworkError, match="already holds a deployment on the embedded ledger"):
-        prepare(tmp_path, Topology.load(named_topology("dev")))
+        prepare(tmp_path, load_topology(named_topology("dev")))
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -60,7 +61,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all identities, and beside it each host's part, restored."""
     folder = tmp_path_factory.mktemp("spread")
     (folder / "topology.yaml").write_text(_SPREAD)
-    prepare(folder / "all", Topology.load(folder / "topology.yaml"))
+    prepare(folder / "all", load_topology(folder / "topology.yaml"))
     for host in _ADDRESSES:
         export_host(folder / "all", host, folder / f"{host}.tar.gz")
         about = restore(folder / f"{host}.tar.gz", folder / host)
@@ -97,7 +98,7 @@ def test_a_host_gets_its_own_keys_and_what_others_issued_for_it(exported: Path) 
 def test_where_clients_need_certificates_each_host_has_its_own(tmp_path: Path) -> None:
     """Issued for it by the other chains, and never the other organisation's."""
     (tmp_path / "topology.yaml").write_text(_SPREAD + "client_tls: required\n")
-    prepare(tmp_path / "all", Topology.load(tmp_path / "topology.yaml"))
+    prepare(tmp_path / "all", load_topology(tmp_path / "topology.yaml"))
     everything = Layout.of(tmp_path / "all")
     shown = set()
     for host in _ADDRESSES:
@@ -126,7 +127,7 @@ def test_where_clients_need_certificates_each_host_has_its_own(tmp_path: Path) -
 
 def test_a_deployment_makes_owner_keys_for_its_own_organisations_alone(exported: Path) -> None:
     for host in _ADDRESSES:
-        topology = Topology.load(exported / host / "topology.yaml")
+        topology = load_topology(exported / host / "topology.yaml")
         Deployment.adopt(exported / host, Plan.of_network(topology))
         made = {path.parent.name for path in (exported / host).glob("identities/*/owner.pem")}
         (own,) = [chain for chain in topology.chains if chain.host == host]
@@ -173,7 +174,7 @@ class Fleet:
             list(pool.map(self.up, _ADDRESSES))
         for host in _ADDRESSES:
             chain = "main" if host == "cloud" else host
-            for organisation in Topology.load(self.folder / "topology.yaml").chain(chain).organisations:
+            for organisation in load_topology(self.folder / "topology.yaml").chain(chain).organisations:
                 self._serve(host, "signer", "--chain", chain, "--organisation", organisation)
         self._serve("cloud", "relay")
         self._serve("edge-a", "gateway", "--edge", "edge-a", "--port", str(_GATEWAY))

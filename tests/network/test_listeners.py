@@ -9,17 +9,18 @@ from pathlib import Path
 import pytest
 from fabric_network import on_free_ports
 
-from network import Topology, named_topology
+from network import Topology
 from network.layout import Layout
 from network.listeners import check_ports
 from network.topology import Node
+from network.topology_file import load_topology, named_topology
 
 ELSEWHERE = "127.0.0.2"  # another address of this machine, as far as sockets are concerned
 
 
 @pytest.fixture
 def topology() -> Topology:
-    dev = on_free_ports(Topology.load(named_topology("dev")))
+    dev = on_free_ports(load_topology(named_topology("dev")))
     return dataclasses.replace(dev, hosts={"local": ELSEWHERE})
 
 

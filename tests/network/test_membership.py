@@ -30,12 +30,13 @@ from ledger.block_files import PeerBlockFiles
 from ledger.errors import IdentityRefused, LedgerError
 from ledger.fabric_ledger import FabricLedger
 from ledger.port import call, evaluate_typed
-from network import Network, Topology, down, named_topology, renew, up
+from network import Network, down, renew, up
 from network.consenters import settle_orderers
 from network.errors import IdentityProblem, NetworkError
 from network.membership import publish_msp, revoke
 from network.records import working_alone
 from network.renewal import identities
+from network.topology_file import load_topology, named_topology
 from network.updates import read_configuration
 
 pytestmark = pytest.mark.fabric
@@ -47,7 +48,7 @@ ORDERERS = {MAIN: {"cloud-operator": 2, "cloud-auditor": 2}, EDGE: {"edge-a-orde
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     root = tmp_path_factory.mktemp("members") / "network"
-    dev = Topology.load(named_topology("dev"))
+    dev = load_topology(named_topology("dev"))
     main = dataclasses.replace(dev.main, ordering="smartbft", orderers=ORDERERS[MAIN])
     edge = dataclasses.replace(dev.edges[0], orderers=ORDERERS[EDGE])
     try:

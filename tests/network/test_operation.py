@@ -21,12 +21,13 @@ from edgeproof.ready import probe
 from edgeproof.setup import adopt_network
 from edgeproof.wiring import Parts
 from identity import Role
-from network import Topology, down, named_topology, up
+from network import Topology, down, up
 from network.control import Keeper
 from network.records import Records
 from network.rendering import services
 from network.snapshots import restore, snapshot
 from network.status import status
+from network.topology_file import load_topology, named_topology
 
 pytestmark = [pytest.mark.fabric, pytest.mark.slow]
 
@@ -35,7 +36,7 @@ pytestmark = [pytest.mark.fabric, pytest.mark.slow]
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("operated") / "network"
     try:
-        start(folder, on_free_ports(Topology.load(named_topology("dev"))))
+        start(folder, on_free_ports(load_topology(named_topology("dev"))))
         adopt_network(folder)
         yield folder
     finally:
@@ -43,7 +44,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def start(root: Path, topology: Topology | None = None) -> None:
-    up(root, topology or Topology.load(root / "topology.yaml"), probe, fabric_bin=fabric_bin())
+    up(root, topology or load_topology(root / "topology.yaml"), probe, fabric_bin=fabric_bin())
 
 
 def blocks(root: Path) -> dict[str, list[str]]:

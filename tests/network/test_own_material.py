@@ -14,13 +14,14 @@ from fabric_tools import tool
 from prepared_network import prepared
 
 from identity import DevelopmentAuthority, Role
-from network import Topology, down, named_topology, up
+from network import down, up
 from network.bringup import prepare
 from network.errors import IdentityProblem
 from network.layout import Layout
 from network.own_material import brings_its_own
 from network.renewal import identities, renew
 from network.topology import Node
+from network.topology_file import load_topology, named_topology
 
 MSP = "cloud-auditor"
 
@@ -185,7 +186,7 @@ def bring_along(layout: Layout, msp_id: str, made: Path, members: Path, nodes: t
 def test_a_network_with_cryptogens_identities(tmp_path: Path) -> None:
     from edgeproof.ready import probe
 
-    topology = on_free_ports(Topology.load(named_topology("dev")))
+    topology = on_free_ports(load_topology(named_topology("dev")))
     layout = Layout.of(tmp_path / "network")
     lines = []
     own = {"PeerOrgs": MSP, "OrdererOrgs": "main-orderer"}

@@ -20,7 +20,7 @@ from network.packages import (
     write_connection,
 )
 from network.processes import chaincode_node, expected_nodes
-from network.topology import Topology, named_topology
+from network.topology_file import load_topology, named_topology
 
 
 def test_everybody_makes_the_same_package() -> None:
@@ -55,7 +55,7 @@ def test_packages_in_use_are_those_written(tmp_path: Path) -> None:
 
 
 def test_neighbouring_packages_run_side_by_side(tmp_path: Path) -> None:
-    layout, topology = Layout.of(tmp_path), Topology.load(named_topology("dev"))
+    layout, topology = Layout.of(tmp_path), load_topology(named_topology("dev"))
     for number in (2, 3):
         make_package(layout, Package.make(number))
     nodes = expected_nodes(layout, topology)

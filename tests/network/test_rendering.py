@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from network import Topology, named_topology
 from network.compose import compose_document, write_compose
 from network.errors import NetworkError, ProgramMissing, TopologyError
 from network.layout import Layout
 from network.packages import Package, make_package
 from network.rendering import Service, services
+from network.topology_file import load_topology, named_topology
 from network.units import unit_name, write_units
 
 
@@ -49,7 +49,7 @@ def rendered(root: Path, programs: Path) -> list[Service]:
 
 
 def test_there_is_one_service_a_process(root: Path, rendered: list[Service]) -> None:
-    nodes = Topology.load(root / "topology.yaml").nodes
+    nodes = load_topology(root / "topology.yaml").nodes
     assert [service.spec.name for service in rendered] == [node.name for node in nodes]
 
 
@@ -63,7 +63,7 @@ def test_what_cannot_be_rendered_is_said(root: Path, programs: Path, tmp_path: P
 
 
 def test_a_process_reads_nobody_elses_keys(root: Path, rendered: list[Service]) -> None:
-    layout, topology = Layout.of(root), Topology.load(root / "topology.yaml")
+    layout, topology = Layout.of(root), load_topology(root / "topology.yaml")
     for service in rendered:
         own = layout.node(service.spec.name)
         assert service.readable[0] == own

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from network import down, named_topology
+from network import down
 from network.child import ProcessSpec
 from network.control import Keeper
 from network.errors import SnapshotError
 from network.records import register
 from network.snapshots import restore, snapshot
+from network.topology_file import named_topology
 
 
 @pytest.fixture

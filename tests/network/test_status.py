@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from network import Topology, down, named_topology
+from network import down
 from network.child import ProcessSpec
 from network.control import Keeper
 from network.errors import NetworkError
 from network.records import Records, register
 from network.status import ProcessStatus, status
+from network.topology_file import load_topology, named_topology
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(120)"]
 
@@ -37,7 +38,7 @@ def test_a_network_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 def test_every_process_of_the_topology_is_there_whether_it_runs_or_not(root: Path) -> None:
-    nodes = Topology.load(root / "topology.yaml").nodes
+    nodes = load_topology(root / "topology.yaml").nodes
     names = [node.name for node in nodes]
     assert [process.name for process in status(root)] == names
     assert {process.state for process in status(root)} == {"down"}
@@ -63,7 +64,7 @@ def test_records_that_nobody_can_read_are_no_processes(root: Path) -> None:
 
 def test_how_a_process_is_doing(root: Path) -> None:
     keeper = Keeper.ensure(root)
-    stopped, broken, killed = [node.name for node in Topology.load(root / "topology.yaml").nodes][:3]
+    stopped, broken, killed = [node.name for node in load_topology(root / "topology.yaml").nodes][:3]
     keeper.keep(
         [
             ProcessSpec(stopped, SLEEPER),

@@ -30,8 +30,9 @@ from identity.files import read_private_key
 from ledger.errors import LedgerError
 from ledger.fabric_ledger import FabricLedger
 from ledger.port import Ledger, Receipt
-from network import Network, Topology, down, named_topology, up
+from network import Network, Topology, down, up
 from network.topology import Batch
+from network.topology_file import load_topology, named_topology
 
 _PATIENCE_S = 60.0
 
@@ -125,7 +126,7 @@ def fabric_chains(folder: Path) -> Iterator[Callable[..., Any]]:
 
 
 def _topology() -> Topology:
-    dev = Topology.load(named_topology("dev"))
+    dev = load_topology(named_topology("dev"))
     batch = Batch(timeout="20ms")  # one transaction after the other: each waits for its block
     (edge,) = dev.edges
     return dataclasses.replace(

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from network import Network, Topology, down, named_topology, up
+from network import Network, Topology, down, up
 from network.errors import PortTaken, ProgramMissing
 from network.programs import find_programs
+from network.topology_file import load_topology, named_topology
 
 if TYPE_CHECKING:
     from scratch_chaincode import ScratchChaincode
@@ -56,7 +57,7 @@ def fabric_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network
         for attempt in range(3):
             try:
                 network = up(
-                    root, on_free_ports(Topology.load(named_topology("dev"))), probe, fabric_bin=fabric_bin()
+                    root, on_free_ports(load_topology(named_topology("dev"))), probe, fabric_bin=fabric_bin()
                 )
                 break
             except PortTaken:  # somebody was faster; nothing of ours was started
