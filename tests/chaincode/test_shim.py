@@ -8,218 +8,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
 from fabric_protos.peer import proposal_response_pb2
 from fake_peer import FakePeer, Message
+from stream_contract import PACKAGE, Start, contract, refusal
 
 from chaincode.api import GetOrganisation, Organisation, RegisterOrganisation
-from chaincode.context import Context
-from chaincode.errors import Conflict, error_from_message
+from chaincode.errors import error_from_message
 from chaincode.payloads import decode_result
 from chaincode.registry import invoke
 from chaincode.shim import ChaincodeServer, Limits, TlsFiles
-from identity import DevelopmentAuthority, KeyPair, Role, Signer
+from identity import KeyPair
 from protocol.encodings import encode
-
-PACKAGE = "edgeproof:0123"
-
-
-def contract(context: Context, function: str, argument: bytes) -> bytes:
-    """Small functions that use the state in every way."""
-    state, text = context.state, argument.decode()
-    if function == "put":
-        key, value = text.split("=")
-        before = state.get(key)
-        state.put(key, value.encode())
-        assert state.get(key) == before, "a transaction does not see its own writes"
-        return before or b"-"
-    if function == "delete":
-        state.delete(text)
-    elif function == "many":
-        keys = text.split(",")
-        found = state.get_many(keys)
-        for number, (key, value) in enumerate(zip(keys, found, strict=True)):
-            if value is None:
-                state.put(key, b"new%d" % number)
-            else:
-                state.delete(key)
-        return b";".join(value or b"-" for value in found)
-    elif function == "range":
-        start, end, limit = text.split(",")
-        found = islice(state.range(start, end), int(limit) if limit else None)
-        return ";".join(f"{key}={value.decode()}" for key, value in found).encode()
-    elif function == "event":
-        state.set_event(text, b"\x00payload")
-    elif function == "facts":
-        creator = context.creator
-        facts = (
-            context.chain,
-            context.transaction_id,
-            context.timestamp_ms,
-            creator.msp_id,
-            creator.role.value,
-        )
-        return repr(facts).encode()
-    elif function == "refuse":
-        state.put("never", b"written")
-        state.set_event("never", b"sent")
-        raise Conflict("not now", {"why": text})
-    elif function == "exit":
-        sys.exit(3)
-    elif function == "big":
-        return b"x" * int(text)
-    else:
-        return state.get(text) or b"-"
-    return b""
-
-
-@pytest.fixture(scope="module")
-def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
-    now = datetime.now(UTC)
-    folder = tmp_path_factory.mktemp("authority")
-    authority = DevelopmentAuthority.create("A1", folder / "ca", now=now, lifetime=timedelta(days=2))
-    return authority.issue("admin", Role.ADMIN, now=now)
-
-
-@pytest.fixture
-def creator(signer: Signer) -> bytes:
-    return signer.serialized()
-
-
-Start = Callable[..., FakePeer]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Serves a contract and connects a peer to it; both end with the test."""
-    servers: list[ChaincodeServer] = []
-    peers: list[FakePeer] = []
-
-    def begin(
-        run: Any = contract,
-        values: dict[str, bytes] | None = None,
-        offer: tuple[int, int] | None = None,
-        **limits: int,
-    ) -> FakePeer:
-        server = ChaincodeServer(run, PACKAGE, "127.0.0.1:0", limits=Limits(**limits))
-        server.start()
-        servers.append(server)
-        peer = FakePeer(server.port, values if values is not None else {}, offer=offer)
-        peers.append(peer)
-        return peer
-
-    yield begin
-    for peer in peers:
-        peer.hang_up()
-        assert peer.error is None
-    for server in servers:
-        server.stop(2)
-
-
-def refusal(response: Any) -> str:
-    error = error_from_message(response.message, response.status)
-    assert error is not None
-    assert not response.payload
-    return error.code
 
 
 def test_the_chaincode_registers_under_its_package(start: Start) -> None:
     assert start().package == PACKAGE
-
-
-def test_writes_arrive_after_the_contract_and_are_not_seen_by_it(start: Start, creator: bytes) -> None:
-    peer = start(values={"a": b"1"})
-    response = peer.call(creator, b"put", b"a=2", transaction="t1")
-    assert (response.status, response.payload) == (200, b"1")
-    assert [kind for _, kind in peer.log] == ["GET_STATE", "GET_STATE", "PUT_STATE"]
-    assert peer.values == {"a": b"2"}
-    peer.call(creator, b"delete", b"a", transaction="t2")
-    assert peer.values == {}
-    assert peer.call(creator, b"get", b"a", transaction="t3").payload == b"-"
-
-
-@pytest.mark.parametrize(
-    ("offer", "requests"),
-    [
-        (None, ["GET_STATE"] * 5 + ["PUT_STATE", "DEL_STATE", "PUT_STATE", "DEL_STATE", "PUT_STATE"]),
-        ((0, 0), ["GET_STATE"] * 5 + ["PUT_STATE", "DEL_STATE", "PUT_STATE", "DEL_STATE", "PUT_STATE"]),
-        ((1000, 1000), ["GET_STATE_MULTIPLE", "WRITE_BATCH_STATE"]),
-        ((5, 5), ["GET_STATE_MULTIPLE", "WRITE_BATCH_STATE"]),
-        ((2, 4), ["GET_STATE_MULTIPLE"] * 3 + ["WRITE_BATCH_STATE"] * 2),
-        ((0, 1000), ["GET_STATE"] * 5 + ["WRITE_BATCH_STATE"]),
-    ],
-)
-def test_many_keys_go_together_as_far_as_the_peer_offers_it(
-    start: Start, creator: bytes, offer: tuple[int, int] | None, requests: list[str]
-) -> None:
-    peer = start(values={"b": b"2", "d": b"4"}, offer=offer)
-    response = peer.call(creator, b"many", b"a,b,c,d,e")
-    assert (response.status, response.payload) == (200, b"-;2;-;4;-")
-    assert [kind for _, kind in peer.log] == requests
-    assert peer.values == {"a": b"new0", "c": b"new2", "e": b"new4"}
-    peer.log.clear()
-    assert peer.call(creator, b"get", b"a").payload == b"new0"
-    assert [kind for _, kind in peer.log] == ["GET_STATE"], "nothing is written where nothing was put"
-
-
-def test_a_large_write_is_split_below_the_streams_limit(start: Start, creator: bytes) -> None:
-    def contract(context: Context, function: str, argument: bytes) -> bytes:
-        for number in range(12):
-            context.state.put(f"k{number}", bytes([number]) * 10 * 1024 * 1024)
-        return b""
-
-    peer = start(run=contract, offer=(1000, 1000))
-    assert peer.call(creator, b"put", b"").status == 200
-    assert {kind for _, kind in peer.log} == {"WRITE_BATCH_STATE"}
-    assert [peer.values[f"k{number}"][0] for number in range(12)] == list(range(12))
-
-
-@pytest.mark.parametrize("key", ["a", "e"])
-def test_a_failure_among_many_keys_is_no_success(start: Start, creator: bytes, key: str) -> None:
-    peer = start(offer=(3, 3))
-    peer.refused.add(key)
-    response = peer.call(creator, b"many", b"a,b,c,d,e")
-    assert refusal(response) == "peer-refused"
-    assert "secret" not in response.message
-    assert peer.values == {}
-    assert refusal(peer.call(creator, b"put", f"{key}=1".encode())) == "peer-refused"
-
-
-def test_a_ready_that_cannot_be_read_offers_nothing(start: Start, creator: bytes) -> None:
-    peer = start()
-    peer.send(Message(type=Message.READY, payload=b"\xff"))
-    assert peer.call(creator, b"many", b"a,b").payload == b"-;-"
-    assert [kind for _, kind in peer.log] == ["GET_STATE"] * 2 + ["PUT_STATE"] * 2
-
-
-@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 6, 7, 10])
-def test_a_range_is_read_page_by_page(start: Start, creator: bytes, size: int) -> None:
-    values = {f"k{number:02}": b"v%d" % number for number in range(size)}
-    peer = start(values={**values, "j": b"before", "l": b"after"})
-    expected = ";".join(f"{key}={value.decode()}" for key, value in values.items())
-    assert peer.call(creator, b"range", b"k,l,").payload.decode() == expected
-    assert not peer.iterators
-    pages = [kind for _, kind in peer.log]
-    assert pages == ["GET_STATE_BY_RANGE"] + ["QUERY_STATE_NEXT"] * (max(size - 1, 0) // 3)
-
-
-def test_a_range_that_is_left_early_closes_the_peers_iterator(start: Start, creator: bytes) -> None:
-    peer = start(values={f"k{number}": b"v" for number in range(9)})
-    assert peer.call(creator, b"range", b"k,l,2").payload == b"k0=v;k1=v"
-    assert [kind for _, kind in peer.log] == ["GET_STATE_BY_RANGE", "QUERY_STATE_CLOSE"]
-    assert not peer.iterators
-
-
-def test_an_empty_start_does_not_reach_composite_keys(start: Start, creator: bytes) -> None:
-    peer = start(values={"\x00composite\x00": b"c", "a": b"1"})
-    assert peer.call(creator, b"range", b",,").payload == b"a=1"
 
 
 def test_the_contract_is_told_the_transaction(start: Start, creator: bytes) -> None:
@@ -246,29 +54,6 @@ def test_a_refusal_writes_nothing_and_emits_nothing(start: Start, creator: bytes
     assert (error.code, error.details) == ("conflict", {"why": "because"})
     assert not completed.HasField("chaincode_event")
     assert not peer.log
-
-
-@pytest.mark.parametrize("call", [(b"get", b"bad"), (b"put", b"bad=1"), (b"put", b"late=1")])
-def test_an_error_of_the_peer_is_no_success(start: Start, creator: bytes, call: tuple[bytes, bytes]) -> None:
-    peer = start()
-    peer.refused.add("bad")
-    if call[1] == b"late=1":
-        # Read well, and refused only when it is written.
-        peer.values["late"] = b"0"
-        peer.begin(creator, b"get", b"late", transaction="t0").result(20)
-        serve = peer._serve
-
-        def refuse_writes(message: Any) -> None:
-            if message.type == Message.PUT_STATE:
-                peer._answer(message, Message.ERROR, b"secret text of the peer")
-            else:
-                serve(message)
-
-        peer._serve = refuse_writes  # type: ignore[method-assign]
-    response = peer.call(creator, *call)
-    assert refusal(response) == "peer-refused"
-    assert "secret" not in response.message
-    assert peer.values.get("late", b"0") == b"0"
 
 
 def test_even_an_exit_is_answered(start: Start, creator: bytes) -> None:
