@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError, Message
 
 from accumulator import Parameters
 from audit.errors import Check, Invalid, Untrusted, Unverifiable, failing
-from identity.errors import IdentityError
+from identity.errors import IdentityError, MalformedIdentity
 from protocol.blocks import check_linkage, header_hash, parse_block, verify_block_signature
 from protocol.bundle import BlockEvidence
 from protocol.configuration import Configuration, EndorsementPolicy
@@ -244,6 +244,8 @@ def _check_orderers(metadata: common_pb2.Metadata, configuration: Configuration,
             creator = common_pb2.SignatureHeader.FromString(entry.signature_header).creator
         try:
             configuration.msps.validate(creator)
+        except MalformedIdentity as error:  # names nobody, not a stranger
+            raise Invalid(Check.BLOCK_SIGNATURE, f"the signer is no identity: {error}", where) from error
         except IdentityError as error:
             raise Untrusted(Check.BLOCK_SIGNATURE, f"the signer is not known: {error}", where) from error
 

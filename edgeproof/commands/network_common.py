@@ -15,7 +15,6 @@ import typer
 if TYPE_CHECKING:
     from network.status import ProcessStatus
     from network.topology import Topology
-    from network.topology_file import load_topology, named_topology
 
 __all__ = [
     "EXIT_CODES",
@@ -54,6 +53,7 @@ def choose_topology(root: Path, chosen: str) -> Topology:
         TopologyError: there is none of that name, or it cannot be read.
     """
     from network.errors import TopologyError
+    from network.topology_file import load_topology, named_topology
 
     own = root / "topology.yaml"
     if not chosen:

@@ -105,6 +105,16 @@ def test_a_strangers_signature_is_untrusted(world, block, chains, tmp_path):
     refused(signed_anew(world, block, [orderer]), chains.find("edge-a"), Check.BLOCK_SIGNATURE, 4)
 
 
+def test_a_signer_that_is_no_identity_is_invalid_not_untrusted(world, block, chains):
+    """A flipped bit in a certificate must not read as if somebody else had signed."""
+    signatures = common_pb2.Metadata.FromString(from_base64(block.signatures))
+    header = common_pb2.SignatureHeader.FromString(signatures.signatures[0].signature_header)
+    header.creator = header.creator.replace(b"-----BEGIN", b"-----BEGIO")
+    signatures.signatures[0].signature_header = header.SerializeToString()
+    damaged = replace(block, signatures=to_base64(signatures.SerializeToString(deterministic=True)))
+    refused(damaged, chains.find("edge-a"), Check.BLOCK_SIGNATURE)
+
+
 def test_block_one_follows_the_trusted_genesis(world, blocks, chains):
     first = replace(blocks[0], previous_hash=b"\x01" * 32)
     forged = signed_anew(world, first, [world.chains["edge-a"].orderer])

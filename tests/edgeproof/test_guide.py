@@ -105,10 +105,10 @@ def test_the_path_over_real_fabric(tmp_path: Path, fabric_network: Network) -> N
         assert "verified: edge-a: " in folder.must(chain)
         checked = folder.must(f"edgeproof check --deployment {fabric_network.root}")
         assert len(re.findall(r"^\S+\.peer\.\S+: \d+ blocks hold$", checked, re.MULTILINE)) == 4
-        # One bit of one block, in the copy: named.
+        # One bit of one transaction, in the copy: named.
         (file,) = (tmp_path / "build" / "edge-a-blocks").iterdir()
         raw = bytearray(file.read_bytes())
-        raw[len(raw) // 2] ^= 1
+        raw[raw.index(device.encode())] ^= 1
         file.write_bytes(raw)
         assert folder.run(chain).returncode == 1
     assert down == "edgeproof network down"
