@@ -6,8 +6,8 @@ is answered at once, by itself, and costs nobody else a transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from chaincode.api import FindNonce, GetRecord, NonceUse, StoredRecord
@@ -61,7 +61,9 @@ class Candidate:
     record: bytes
     size: int
     """Bytes that it adds to the encoded argument."""
-    known: bool
+    asked: bool = False
+    """Whether the key book was asked what its key stands for."""
+    known: bool = False
     """Whether its key stood for this very record before (an earlier attempt that was cut short)."""
 
 
@@ -113,49 +115,55 @@ class Admission:
         self._skew = skew
         self._max_bytes = max_bytes
 
-    def earlier(self, submissions: Sequence[Submission]) -> dict[tuple[str, str], bytes]:
-        """What these readings' keys stand for already: device and key to record.
-
-        Raises:
-            Refusal: the key book cannot be read.
-        """
-        return self._keys.find([(one.reading.device, one.key) for one in submissions if one.key is not None])
-
-    def admit(self, submission: Submission, earlier: bytes | None) -> Candidate | Recorded:
-        """Check a reading.
-
-        Args:
-            submission: the reading.
-            earlier: the record that its key stands for, if any.
+    def admit(self, submission: Submission) -> Candidate | Recorded:
+        """Check a reading. What its key stands for is asked later, of a whole batch at once.
 
         Returns:
-            A candidate for the next transaction, or the first answer when this is its repetition.
+            A candidate for the next transaction, or the first answer when this is a repetition that could not
+            be recorded today.
 
         Raises:
             Refusal: with the problem and the field at fault.
             LedgerError: the chain does not answer.
         """
-        reading = submission.reading
         base = self._check_form(submission)
-        record = sha256(base)
-        known = False
-        if earlier is not None:
-            stored = self.find(earlier)
-            if earlier != record and stored is not None:
-                raise Refusal(
-                    "idempotency-key-reused",
-                    f"the key stands for record {earlier.hex()}",
-                    field="Idempotency-Key",
-                )
-            if stored is not None:
-                # The signature was verified when it was recorded: the same bytes need no second look.
-                if stored.leaf.reading != reading:
-                    raise Refusal("bad-signature", "not the signature that was recorded", field="signature")
-                return self.first_answer(record, stored)
-            known = earlier == record
-        self._check_signature(reading, base)
-        self._check_time(reading)
-        return Candidate(submission, record, encoded_size(reading), known)
+        candidate = Candidate(submission, sha256(base), encoded_size(submission.reading))
+        try:
+            self._check_signature(submission.reading, base)
+            self._check_time(submission.reading)
+        except Refusal:
+            # What was recorded is answered again however old it is, and whatever became of its device.
+            if submission.key is None or isinstance(first := self.look_up(candidate), Candidate):
+                raise
+            return first
+        return candidate
+
+    def look_up(self, candidate: Candidate) -> Candidate | Recorded:
+        """Ask what a candidate's key stands for, and what became of that.
+
+        Returns:
+            The first answer when this is its repetition; else the candidate, which may be queued.
+
+        Raises:
+            Refusal: the key stands for another reading that is recorded, or the key book cannot be read.
+            LedgerError: the chain does not answer.
+        """
+        submission = candidate.submission
+        reading, key = submission.reading, submission.key
+        assert key is not None
+        earlier = self._keys.find([(reading.device, key)]).get((reading.device, key))
+        stored = None if earlier is None else self.find(earlier)
+        if stored is None:
+            return replace(candidate, asked=True, known=earlier == candidate.record)
+        if earlier != candidate.record:
+            raise Refusal(
+                "idempotency-key-reused",
+                f"the key stands for record {stored.leaf.record.hex()}",
+                field="Idempotency-Key",
+            )
+        if stored.leaf.reading != reading:
+            raise Refusal("bad-signature", "not the signature that was recorded", field="signature")
+        return self.first_answer(candidate.record, stored)
 
     def find(self, record: bytes) -> StoredRecord | None:
         """The record as the chain keeps it, or None.

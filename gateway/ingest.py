@@ -18,7 +18,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Final
+from typing import Final, TypeVar
 
 from gateway.admission import Admission, Candidate, Recorded, Submission
 from gateway.metrics import Metrics
@@ -37,6 +37,7 @@ from ledger.errors import LedgerError
 
 __all__ = ["Answer", "Ingest"]
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _ENVELOPE_BYTES: Final = len('{"readings":[]}')
 _PACK_BYTES: Final = 64 * 1024 * 1024  # of readings in one pack: bounds what a batch holds in memory
@@ -91,8 +92,8 @@ class Ingest:
         self._key_slots: dict[tuple[str, str], bytes] = {}
         """(device, idempotency key) likewise, to the record."""
         self._recent_keys: OrderedDict[tuple[str, str], bytes] = OrderedDict()
-        """Keys of readings that lately were, or may have been, recorded, to the record: a request that asked
-        the key book before the key was written down learns of it here."""
+        """Keys of readings that lately were, or may have been, recorded, to the record: what may have been
+        recorded must not be given another reading's key, though the chain does not know it."""
         self._recent: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         """Nonces recorded lately: most replays are answered from here, without the chain."""
         self._threads: list[threading.Thread] = []
@@ -126,19 +127,17 @@ class Ingest:
         with self._changed:
             self._arriving += len(submissions)
         try:
-            checked = self._check(submissions)
+            checked = [self._check(self._admission.admit, submission) for submission in submissions]
         except BaseException:
             with self._changed:
                 self._arrived(len(submissions))
             raise
         with self._changed:
             try:
-                queued = [self._enqueue(item) if isinstance(item, Candidate) else item for item in checked]
+                items = self._enqueue_all(checked)
             finally:
                 self._arrived(len(submissions))
-        waiting = [self._repeat(item) if isinstance(item, Candidate) else item for item in queued]
-        deadline = self._monotonic() + 2 * self._limits.commit_timeout
-        answers = [item if not isinstance(item, Pending) else self._await(item, deadline) for item in waiting]
+        answers = self._answers(items)
         for answer in answers:
             if isinstance(answer, Refusal):
                 self._metrics.answered(answer.problem.slug)
@@ -162,36 +161,39 @@ class Ingest:
 
     # ------------------------------------------------------------------ in the request's thread
 
-    def _check(self, submissions: Sequence[Submission]) -> list[Candidate | Answer]:
+    def _check(self, check: Callable[[T], Candidate | Recorded], what: T) -> Candidate | Answer:
         try:
-            earlier = self._admission.earlier(submissions)
-        except Refusal as refusal:
-            return [refusal] * len(submissions)
-        return [
-            self._check_one(one, earlier.get((one.reading.device, one.key)) if one.key is not None else None)
-            for one in submissions
-        ]
-
-    def _check_one(self, submission: Submission, earlier: bytes | None) -> Candidate | Answer:
-        try:
-            return self._admission.admit(submission, earlier)
+            return check(what)
         except Refusal as refusal:
             return refusal
         except LedgerError as error:
             _log.warning("the chain did not answer a check: %s", error)
             return unavailable(error)
 
-    def _repeat(self, candidate: Candidate) -> Answer:
-        """A reading that was recorded between its check and now: asked again, its key may be its own."""
-        (again,) = self._check([candidate.submission])
-        if isinstance(again, Candidate):
-            return replayed(candidate.record)
-        return again
+    def _answers(self, items: Sequence[Pending | Answer | Candidate]) -> list[Answer]:
+        """Wait for what is pending. What comes back as a candidate is looked up, and queued if it is new."""
+        deadline = self._monotonic() + 2 * self._limits.commit_timeout
+        answers: list[Answer] = []
+        while True:
+            settled = [self._await(item, deadline) if isinstance(item, Pending) else item for item in items]
+            answers = [item for item in settled if not isinstance(item, Candidate)]
+            if len(answers) == len(settled):
+                return answers
+            looked_up = [
+                self._check(self._admission.look_up, item) if isinstance(item, Candidate) else item
+                for item in settled
+            ]
+            with self._changed:
+                items = self._enqueue_all(looked_up)
+                self._arrived(0)
+
+    def _enqueue_all(self, items: Sequence[Answer | Candidate]) -> list[Pending | Answer | Candidate]:
+        return [self._enqueue(item) if isinstance(item, Candidate) else item for item in items]
 
     def _enqueue(self, candidate: Candidate) -> Pending | Answer | Candidate:
         """Queue a candidate, or join the same reading that is queued already. The lock is held.
 
-        Gives the candidate back where ``_repeat`` is to answer: the chain is not asked under the lock.
+        Gives the candidate back where it is to be looked up: the chain is not asked under the lock.
         """
         pending = Pending(candidate)
         use = pending.key_use
@@ -200,7 +202,8 @@ class Ingest:
                 return other
             return Refusal("replayed-nonce", "a reading with this nonce is being recorded", field="nonce")
         if (record := self._recent.get(pending.slot)) is not None:
-            return candidate if record == candidate.record and use is not None else replayed(record)
+            is_repetition = record == candidate.record and use is not None and not candidate.asked
+            return candidate if is_repetition else replayed(record)
         if use is not None:
             if (use.device, use.key) in self._key_slots:
                 return Refusal(
@@ -239,7 +242,7 @@ class Ingest:
                 thread.start()
         return pending
 
-    def _await(self, pending: Pending, deadline: float) -> Answer:
+    def _await(self, pending: Pending, deadline: float) -> Answer | Candidate:
         try:
             return pending.answer.result(max(0.0, deadline - self._monotonic()))
         except Refusal as refusal:
@@ -315,13 +318,15 @@ class Ingest:
         self._metrics.waiting(len(self._queue))
         return batch
 
-    def _settle(self, answers: Sequence[tuple[Pending, Answer]]) -> None:
+    def _settle(self, answers: Sequence[tuple[Pending, Answer | Candidate]]) -> None:
         with self._changed:
             for item, answer in answers:
                 self._slots.pop(item.slot, None)
                 if (use := item.key_use) is not None:
                     self._key_slots.pop((use.device, use.key), None)
-                    if isinstance(answer, Recorded) or answer.problem.slug == "outcome-unknown":
+                    if isinstance(answer, Recorded) or (
+                        isinstance(answer, Refusal) and answer.problem.slug == "outcome-unknown"
+                    ):
                         self._recent_keys[use.device, use.key] = use.record
                         if len(self._recent_keys) > _REMEMBERED_KEYS:
                             self._recent_keys.popitem(last=False)
@@ -330,7 +335,7 @@ class Ingest:
                     if len(self._recent) > _REMEMBERED_NONCES:
                         self._recent.popitem(last=False)
         for item, answer in answers:
-            if isinstance(answer, Recorded):
-                item.answer.set_result(answer)
-            else:
+            if isinstance(answer, Refusal):
                 item.answer.set_exception(answer)
+            else:
+                item.answer.set_result(answer)

@@ -31,6 +31,8 @@ _FIND: Final = """
     )
     SELECT device, key, record FROM wanted JOIN keys USING (device, key)
 """
+_REMEMBER: Final = "INSERT OR REPLACE INTO keys (device, key, record, since) VALUES "
+_FORGET: Final = "DELETE FROM keys WHERE (device, key, record) IN "
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,13 @@ class KeyBook:
         """
         rows = [(use.device, use.key, use.record, int(now)) for use in uses]
         if rows:
-            self._write("INSERT OR REPLACE INTO keys (device, key, record, since) VALUES (?, ?, ?, ?)", rows)
+            self._write(_REMEMBER + ", ".join(["(?, ?, ?, ?)"] * len(rows)), rows)
 
     def forget(self, uses: Iterable[KeyUse]) -> None:
         """Strike out keys whose readings were refused."""
         rows = [(use.device, use.key, use.record) for use in uses]
         if rows:
-            self._write("DELETE FROM keys WHERE device = ? AND key = ? AND record = ?", rows)
+            self._write(_FORGET + f"(VALUES {', '.join(['(?, ?, ?)'] * len(rows))})", rows)
 
     def prune(self, now: float) -> None:
         """Drop keys older than the retention."""
@@ -100,15 +102,9 @@ class KeyBook:
                 self._connection = None
 
     def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """One statement, which is a transaction. With one a row, every request under way would go between."""
         with self._lock, _answering():
-            connection = self._open()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                connection.executemany(statement, rows)
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+            self._open().execute(statement, [value for row in rows for value in row])
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:

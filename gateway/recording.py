@@ -41,7 +41,8 @@ class Pending:
     """A candidate, and everybody who waits for its answer."""
 
     candidate: Candidate
-    answer: Future[Recorded] = field(default_factory=Future)
+    answer: Future[Recorded | Candidate] = field(default_factory=Future)
+    """The candidate itself: its key stands for something already, and whoever waits is to look that up."""
 
     @property
     def slot(self) -> tuple[str, str]:
@@ -58,8 +59,8 @@ class Pending:
         return KeyUse(submission.reading.device, submission.key, self.candidate.record)
 
 
-Settle = Callable[[Sequence[tuple[Pending, Answer]]], None]
-"""Answers whoever waits."""
+Settle = Callable[[Sequence[tuple[Pending, Answer | Candidate]]], None]
+"""Answers whoever waits; gives a candidate back to them."""
 
 
 class Recorder:
@@ -102,7 +103,7 @@ class Recorder:
         self._pruned = False
 
     def record(self, batch: list[Pending], settle: Settle) -> None:
-        """Settle every reading of a batch: recorded, or refused.
+        """Settle every reading of a batch: recorded, refused, or given back because its key is known already.
 
         Args:
             batch: what to record.
@@ -113,14 +114,25 @@ class Recorder:
         """
         started = self._monotonic()
         try:
+            self._prune()
+            familiar = self._familiar(batch)
+        except Refusal as refusal:
+            settle([(item, refusal) for item in batch])
+            return
+        if familiar:
+            # Each is a question to the chain, which keeps nobody here waiting.
+            settle([(item, item.candidate) for item in familiar])
+            batch = [item for item in batch if item not in familiar]
+            if not batch:
+                return
+        try:
             self._store.put_pack([item.candidate.submission.data for item in batch])
         except StoreError as error:
             _log.error("the store does not take a batch: %s", error)
-            refusal = ("store-unavailable", "the store does not take the bytes at present")
-            settle([(item, Refusal(*refusal, retry_after=RETRY_SECONDS)) for item in batch])
+            why = ("store-unavailable", "the store does not take the bytes at present")
+            settle([(item, Refusal(*why, retry_after=RETRY_SECONDS)) for item in batch])
             return
         try:
-            self._prune()
             self._keys.remember([use for item in batch if (use := item.key_use) is not None], self._clock())
         except Refusal as refusal:
             settle([(item, refusal) for item in batch])
@@ -161,6 +173,12 @@ class Recorder:
         if not self._pruned:
             self._keys.prune(self._clock())
             self._pruned = True
+
+    def _familiar(self, batch: Sequence[Pending]) -> set[Pending]:
+        """Those whose keys stand for something already, and were not asked for yet."""
+        uses = {item: use for item in batch if not item.candidate.asked and (use := item.key_use) is not None}
+        known = self._keys.find([(use.device, use.key) for use in uses.values()])
+        return {item for item, use in uses.items() if (use.device, use.key) in known}
 
     def _was_recorded(self, error: UnknownOutcome) -> bool:
         try:

@@ -7,8 +7,9 @@ accepted it as Type-III.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -16,6 +17,7 @@ from typing import Final
 from fabric_protos.common import common_pb2
 
 from chaincode.api import AcceptAnchor, GetAnchor
+from ledger.errors import LedgerError
 from ledger.index import ChainIndex
 from ledger.lookups import ANCHOR
 from ledger.port import Ledger, evaluate_typed
@@ -28,15 +30,23 @@ from protocol.history import configuration_numbers
 
 __all__ = ["Chains", "Gathering"]
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass
 class Chains:
-    """The chains that proofs are made over, with the blocks that one proof reads."""
+    """The chains that one proof is made over, with the blocks that it reads.
+
+    A chain that does not answer is no hindrance while nothing of it is needed: an edge that is cut off must
+    not keep the others from proving their records.
+    """
 
     main: str
     indexes: Mapping[str, ChainIndex]
     ledgers: Mapping[str, Ledger]
     _blocks: dict[tuple[str, int], common_pb2.Block] = field(default_factory=dict)
+    _silent: dict[str, LedgerError] = field(default_factory=dict)
+    """Why a chain is of no use for this proof."""
 
     @property
     def edges(self) -> list[str]:
@@ -48,15 +58,31 @@ class Chains:
 
         Raises:
             NotIndexed: no such chain.
+            LedgerError: it did not answer.
         """
         if chain not in self.indexes:
             raise NotIndexed(f"chain {chain} is not followed here")
+        if (error := self._silent.get(chain)) is not None:
+            raise error
         return self.indexes[chain]
 
     def sync(self) -> None:
-        """Let every index read what there is now."""
-        for index in self.indexes.values():
-            index.sync()
+        """Let every index read what there is now. A chain's error waits until the chain is needed."""
+        for chain, index in self.indexes.items():
+            try:
+                index.sync()
+            except LedgerError as error:
+                self.give_up(chain, error)
+
+    def give_up(self, chain: str, error: LedgerError) -> None:
+        """Ask a chain no more for this proof."""
+        _log.warning("a proof is made without chain %s: %s", chain, error)
+        self._silent[chain] = error
+
+    @property
+    def silent(self) -> Collection[str]:
+        """The chains that are asked no more."""
+        return self._silent.keys()
 
     def block(self, chain: str, number: int) -> common_pb2.Block:
         """One block; kept while the proof is made."""
@@ -159,7 +185,8 @@ class Gathering:
         chosen = _fewest(self._places(anchor, holders), carried, holders)
         if not chosen:
             awaited = sorted(set(holders) - carried) or holders
-            raise Pending(f"anchor {anchor} of {main} is not held on {' or '.join(awaited)} yet")
+            silent = "".join(f"; {one} does not answer" for one in awaited if one in self._chains.silent)
+            raise Pending(f"anchor {anchor} of {main} is not held on {' or '.join(awaited)} yet{silent}")
         self._holdings[anchor] = []
         for place in chosen:
             view = views(self._chains.block(place.holder, place.block))[place.index]
@@ -170,13 +197,22 @@ class Gathering:
 
     def _places(self, anchor: int, holders: Sequence[str]) -> list[_Place]:
         """Where main's anchor is held, the smallest block first."""
-        places = []
+        places: list[_Place] = []
         for holder in holders:
-            for number in self._chains.index(holder).find_all(ANCHOR, f"{self._chains.main}/{anchor}"):
-                element = self._chains.index(holder).element(number).element
-                size = self._chains.block(holder, element.block).ByteSize()
-                places.append(_Place(size, holder, element.block, element.index))
+            if holder not in self._chains.silent:
+                try:
+                    places += self._places_on(holder, anchor)
+                except LedgerError as error:
+                    self._chains.give_up(holder, error)
         return sorted(places)
+
+    def _places_on(self, holder: str, anchor: int) -> list[_Place]:
+        index, found = self._chains.index(holder), []
+        for number in index.find_all(ANCHOR, f"{self._chains.main}/{anchor}"):
+            element = index.element(number).element
+            size = self._chains.block(holder, element.block).ByteSize()
+            found.append(_Place(size, holder, element.block, element.index))
+        return found
 
     def _blocks(self, elements: Sequence[ProvenElement]) -> dict[str, list[BlockEvidence]]:
         """The blocks of holdings and elements, and the configuration blocks that those rest on."""

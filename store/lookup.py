@@ -28,7 +28,9 @@ __all__ = ["Lookup", "Place"]
 T = TypeVar("T")
 _VERSION: Final = 1
 _BUSY_SECONDS: Final = 10.0
-_ASKED_AT_ONCE: Final = 500
+_AT_ONCE: Final = 500
+_HELD: Final = "SELECT address FROM objects WHERE kind = ? AND address IN "
+_INSERT: Final = "INSERT OR REPLACE INTO objects (kind, address, pack, start, length) VALUES "
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,10 @@ class Lookup:
 
         def query(connection: sqlite3.Connection) -> set[bytes]:
             found: set[bytes] = set()
-            for start in range(0, len(wanted), _ASKED_AT_ONCE):
-                part = wanted[start : start + _ASKED_AT_ONCE]
-                marks = ",".join("?" * len(part))
-                rows = connection.execute(
-                    f"SELECT address FROM objects WHERE kind = ? AND address IN ({marks})",  # noqa: S608 (only marks)
-                    (int(kind), *part),
-                )
+            for start in range(0, len(wanted), _AT_ONCE):
+                part = wanted[start : start + _AT_ONCE]
+                marks = ", ".join(["(?)"] * len(part))
+                rows = connection.execute(_HELD + f"(VALUES {marks})", (int(kind), *part))
                 found.update(row[0] for row in rows)
             return found
 
@@ -237,13 +236,18 @@ def _insert(connection: sqlite3.Connection, headers: Iterable[Header]) -> None:
     with _transaction(connection):
         for header in headers:
             connection.execute("DELETE FROM objects WHERE pack = ?", (header.name,))
-            connection.executemany(
-                "INSERT OR REPLACE INTO objects (kind, address, pack, start, length) VALUES (?, ?, ?, ?, ?)",
-                [
-                    (int(entry.kind), entry.address, header.name, entry.offset, entry.length)
-                    for entry in header.entries
-                ],
-            )
+            # Few statements: each gives way to every other thread that waits for the interpreter.
+            for start in range(0, len(header.entries), _AT_ONCE):
+                part = header.entries[start : start + _AT_ONCE]
+                marks = ", ".join(["(?, ?, ?, ?, ?)"] * len(part))
+                connection.execute(
+                    _INSERT + marks,
+                    [
+                        value
+                        for entry in part
+                        for value in (int(entry.kind), entry.address, header.name, entry.offset, entry.length)
+                    ],
+                )
             connection.execute("INSERT OR REPLACE INTO packs (name) VALUES (?)", (header.name,))
 
 

@@ -107,11 +107,11 @@ def test_lingers_only_for_readings_that_are_on_their_way(bench: Bench) -> None:
     checking, go = threading.Event(), threading.Event()
     admit = bench.ingest._admission.admit
 
-    def slow(submission: Submission, earlier: bytes | None) -> Any:
+    def slow(submission: Submission) -> Any:
         if submission.data == b"slow":
             checking.set()
             assert go.wait(5)
-        return admit(submission, earlier)
+        return admit(submission)
 
     bench.ingest._admission.admit = slow
     bench.later(bench.sign(b"slow"))

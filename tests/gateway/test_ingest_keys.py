@@ -15,8 +15,10 @@ from chaincode.api import (
     SubmitBatch,
 )
 from gateway.admission import Recorded, Submission
+from gateway.keybook import KeyUse
 from gateway.problems import Refusal
 from ledger.errors import UnknownOutcome
+from protocol.signature_base import record_id
 
 
 def test_the_same_reading_with_its_key_gets_the_first_answer(bench: Bench) -> None:
@@ -98,12 +100,12 @@ def test_the_same_reading_twice_at_once_is_recorded_once(bench: Bench) -> None:
 
 
 def test_a_key_settled_between_check_and_queue_is_not_used_twice(bench: Bench) -> None:
-    """The second asks the key book before the first is in it, and comes to the queue after its answer."""
+    """The second was checked before the first was there, and comes to the queue after its answer."""
     checked, go = threading.Event(), threading.Event()
     admit = bench.ingest._admission.admit
 
-    def overtaken(submission: Submission, earlier: bytes | None) -> Any:
-        admitted = admit(submission, earlier)
+    def overtaken(submission: Submission) -> Any:
+        admitted = admit(submission)
         if submission.data == b"second":
             checked.set()
             assert go.wait(5)
@@ -136,6 +138,63 @@ def test_settled_keys_are_remembered_within_a_bound(bench: Bench, monkeypatch: p
     for number in range(5):
         bench.ingest.submit(bench.sign(b"%d" % number, key=f"k{number}"))
     assert [key for _, key in bench.ingest._recent_keys] == ["k2", "k3", "k4"]
+
+
+def test_a_key_beyond_that_bound_is_found_in_the_book(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.ingest._REMEMBERED_KEYS", 0)
+    bench.ingest.submit(bench.sign(b"x", key="k"))
+    assert slug(bench, bench.sign(b"y", key="k")) == "idempotency-key-reused"
+    assert len(bench.ledger.batches) == 1
+
+
+def restarted(bench: Bench, tmp_path: Path) -> Bench:
+    """A fresh process over the same files and chain."""
+    bench.ingest.close(5)
+    fresh = make_bench(tmp_path)
+    fresh.ledger.records.update(bench.ledger.records)
+    return fresh
+
+
+def test_repetitions_after_a_restart_cost_no_transaction_and_hinder_nobody(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path)
+    submissions = [bench.sign(b"%d" % number, key=f"k{number}") for number in range(3)]
+    first = bench.ingest.submit_many(submissions)
+    fresh = restarted(bench, tmp_path)
+    repeated = [replace(one, repeated=True) for one in first if isinstance(one, Recorded)]
+    assert fresh.ingest.submit_many(submissions) == repeated
+    assert (fresh.ledger.attempts, fresh.store.packs) == (0, [])
+    others = [fresh.sign(b"new", key="new"), fresh.sign(b"bare")]
+    answers = fresh.ingest.submit_many([others[0], submissions[0], others[1]])
+    assert answers[1] == repeated[0]
+    assert [answer.repeated for answer in answers if isinstance(answer, Recorded)] == [False, True, False]
+    assert [len(batch.readings) for batch in fresh.ledger.batches] == [2]
+    fresh.ingest.close(5)
+
+
+def test_attempts_cut_short_before_the_chain_are_made_again_together(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path)
+    submissions = [bench.sign(b"%d" % number, key=f"k{number}") for number in range(5)]
+    bench.keys.remember(
+        [KeyUse(one.reading.device, one.key or "", record_id("edge-a", one.reading)) for one in submissions],
+        bench.now,
+    )
+    fresh = restarted(bench, tmp_path)
+    answers = fresh.ingest.submit_many(submissions)
+    assert [answer.repeated for answer in answers if isinstance(answer, Recorded)] == [False] * 5
+    assert [len(batch.readings) for batch in fresh.ledger.batches] == [5]
+    fresh.ingest.close(5)
+
+
+def test_a_key_book_that_cannot_be_read_refuses_and_claims_nothing(bench: Bench) -> None:
+    def broken(uses: Any) -> Any:
+        raise Refusal("not-ready", "the idempotency keys cannot be read or written", retry_after=1)
+
+    find, bench.keys.find = bench.keys.find, broken
+    submission = bench.sign(b"x", key="k")
+    assert slug(bench, submission) == "not-ready"
+    assert (bench.ledger.attempts, bench.store.packs) == (0, [])
+    bench.keys.find = find
+    assert not bench.ingest.submit(submission).repeated
 
 
 def test_twins_in_one_batch(bench: Bench) -> None:

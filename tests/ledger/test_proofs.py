@@ -5,6 +5,7 @@ from world import MAIN, build_world, empty_world
 from world_training import start_training
 
 from chaincode.api import GetRecord
+from ledger.errors import Unavailable
 from ledger.port import evaluate_typed
 from ledger.proof_errors import ChainDiverged, IncompleteEvidence, NotIndexed, Pending
 from ledger.proofs import Prover
@@ -94,6 +95,44 @@ def test_every_stage_that_is_awaited_is_named(tmp_path):
         world.prover.record_bundle("edge-a", record)
     world.carry(down, "edge-b")
     assert world.prover.record_bundle("edge-a", record).subject == record.hex()
+    world.close()
+
+
+class Silent:
+    """An index, or a ledger, whose chain does not answer while ``away``; nothing else is changed."""
+
+    def __init__(self, part, question):
+        self.part = part
+        self.question = question
+        self.away = True
+
+    def __getattr__(self, name):
+        if name == self.question and self.away:
+            raise Unavailable("no route to the peer")
+        return getattr(self.part, name)
+
+
+@pytest.mark.parametrize(("part", "question"), [("index", "sync"), ("ledger", "block")])
+def test_an_edge_that_does_not_answer_keeps_no_other_from_proving(tmp_path, part, question):
+    world = build_world(tmp_path, ("edge-a", "edge-b", "edge-c"))
+    parts = {"index": dict(world.indexes), "ledger": dict(world.ledgers)}
+    prover = Prover(parts["index"], parts["ledger"], main=MAIN)
+    record = world.records["edge-a"][0]
+    for chain in ("edge-b", "edge-c"):
+        parts[part][chain] = silent = Silent(parts[part][chain], question)
+        (holding,) = prover.record_bundle("edge-a", record).holdings
+        assert holding.chain not in (chain, "edge-a")
+        silent.away = False
+    for chain in ("edge-b", "edge-c"):
+        parts[part][chain].away = True
+    with pytest.raises(Pending, match="edge-b or edge-c yet; edge-b does not answer; edge-c does not"):
+        prover.record_bundle("edge-a", record)
+    # What is needed of a chain cannot be had without it.
+    with pytest.raises(Unavailable):
+        prover.record_bundle("edge-b", world.records["edge-b"][0], profile="full")
+    if part == "index":
+        with pytest.raises(Unavailable):
+            prover.record_bundle("edge-a", record, "edge-c")
     world.close()
 
 
