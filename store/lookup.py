@@ -29,6 +29,7 @@ T = TypeVar("T")
 _VERSION: Final = 1
 _BUSY_SECONDS: Final = 10.0
 _AT_ONCE: Final = 500
+_CACHE_KIB: Final = 32 * 1024
 _HELD: Final = "SELECT address FROM objects WHERE kind = ? AND address IN "
 _INSERT: Final = "INSERT OR REPLACE INTO objects (kind, address, pack, start, length) VALUES "
 
@@ -174,6 +175,8 @@ class Lookup:
         try:
             # A crash may lose the newest rows (no fsync a commit): the packs still have them.
             connection.execute("PRAGMA synchronous = NORMAL")
+            # Addresses come in random order: pages that do not fit the cache are read again for every batch.
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             connection.execute("SELECT 1 FROM packs LIMIT 1").fetchone()
             connection.execute("SELECT 1 FROM objects LIMIT 1").fetchone()
