@@ -87,7 +87,7 @@ class ReadingSigner:
     def _fresh(self) -> str:
         """Unlike any other: the time in milliseconds, then 96 random bits.
 
-        In the order of time, so that what chain and gateway keep by a device's nonces and keys grows at one end:
-        in random order every new reading touches another page of all that came before.
+        In the order of time, what chain and gateway keep of a device's nonces and keys grows at one end; in
+        random order every new reading touches another page of all that came before.
         """
         return f"{int(self._clock() * 1000):012x}{secrets.token_urlsafe(12)}"

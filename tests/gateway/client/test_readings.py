@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from gateway.client.readings import ReadingSigner
 from identity import KeyPair
 
@@ -15,4 +17,4 @@ def test_fresh_nonces_and_keys_are_all_different_and_in_the_order_of_time() -> N
         words.append({prepared.reading.nonce, prepared.idempotency_key})
         now += 0.001
     assert len(set[str]().union(*words)) == 100
-    assert all(max(before) < min(after) for before, after in zip(words, words[1:], strict=False))
+    assert all(max(before) < min(after) for before, after in itertools.pairwise(words))
