@@ -5,9 +5,10 @@ of its own alone: the record, its nonce, and the batch's leaves. The record id i
 base, which names the device and the nonce; an unused nonce therefore implies an unused record id, and one
 state read a reading is enough to refuse both kinds of repetition.
 
-Records and nonces have keys in no order, and a peer's database writes such entries again and again as it
-grows: with whole leaves in them that was most of a peer's time. They are therefore small; a record's says
-where its leaf is, which lies with its neighbours under a key that begins with the time.
+Records have keys in no order, and so have nonces unless the device begins them with the time. A peer's
+database writes such entries again and again as it grows: with whole leaves in them that was most of a peer's
+time. They are therefore small; a record's says where its leaf is, which lies with its neighbours under a key
+that begins with the time.
 
 Cost: one signature verification a reading; one read of many keys a batch: each reading's nonce, each device
 and each grant.

@@ -1,4 +1,5 @@
-"""Admission: everything that is checked of a reading before it may wait for a transaction.
+"""Admission: everything that is checked of a reading before it may wait for a transaction, but for its
+idempotency key: keys are looked up for a whole batch at once.
 
 What is checked here is checked again by the contract, which alone decides; this sees to it that a bad reading
 is answered at once, by itself, and costs nobody else a transaction.
@@ -6,7 +7,7 @@ is answered at once, by itself, and costs nobody else a transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -66,6 +67,12 @@ class Candidate:
     known: bool = False
     """Whether its key stood for this very record before (an earlier attempt that was cut short)."""
 
+    @property
+    def key_slot(self) -> tuple[str, str] | None:
+        """Device and idempotency key; None without one."""
+        key = self.submission.key
+        return None if key is None else (self.submission.reading.device, key)
+
 
 def encoded_size(reading: SignedReading) -> int:
     """Bytes that a well-formed reading and a comma take in the encoded argument.
@@ -123,7 +130,7 @@ class Admission:
             be recorded today.
 
         Raises:
-            Refusal: with the problem and the field at fault.
+            Refusal: with the problem and the field at fault; first what ``earlier`` or ``look_up`` raise.
             LedgerError: the chain does not answer.
         """
         base = self._check_form(submission)
@@ -133,29 +140,40 @@ class Admission:
             self._check_time(submission.reading)
         except Refusal:
             # What was recorded is answered again however old it is, and whatever became of its device.
-            if submission.key is None or isinstance(first := self.look_up(candidate), Candidate):
+            first = self.look_up(candidate, self.earlier([candidate]))
+            if isinstance(first, Candidate):
                 raise
             return first
         return candidate
 
-    def look_up(self, candidate: Candidate) -> Candidate | Recorded:
-        """Ask what a candidate's key stands for, and what became of that.
+    def earlier(self, candidates: Sequence[Candidate]) -> dict[tuple[str, str], bytes]:
+        """What the candidates' keys stand for already: device and key to record.
+
+        Raises:
+            Refusal: the key book cannot be read.
+        """
+        return self._keys.find([slot for one in candidates if (slot := one.key_slot) is not None])
+
+    def look_up(self, candidate: Candidate, earlier: Mapping[tuple[str, str], bytes]) -> Candidate | Recorded:
+        """Ask the chain what became of the record that a candidate's key stands for.
+
+        Args:
+            candidate: the reading.
+            earlier: what keys stand for.
 
         Returns:
             The first answer when this is its repetition; else the candidate, which may be queued.
 
         Raises:
-            Refusal: the key stands for another reading that is recorded, or the key book cannot be read.
+            Refusal: the key stands for another reading that is recorded.
             LedgerError: the chain does not answer.
         """
-        submission = candidate.submission
-        reading, key = submission.reading, submission.key
-        assert key is not None
-        earlier = self._keys.find([(reading.device, key)]).get((reading.device, key))
-        stored = None if earlier is None else self.find(earlier)
+        reading, slot = candidate.submission.reading, candidate.key_slot
+        record = None if slot is None else earlier.get(slot)
+        stored = None if record is None else self.find(record)
         if stored is None:
-            return replace(candidate, asked=True, known=earlier == candidate.record)
-        if earlier != candidate.record:
+            return replace(candidate, asked=True, known=record == candidate.record)
+        if record != candidate.record:
             raise Refusal(
                 "idempotency-key-reused",
                 f"the key stands for record {stored.leaf.record.hex()}",

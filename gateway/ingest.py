@@ -1,10 +1,10 @@
 """Group commit: many single readings, few transactions (seed 003, section V.A: Type-I).
 
 Requests check their readings themselves (``gateway.admission``) and queue them. A thread takes what is there
-as a batch, writes its bytes to the store (durable), then its records to the chain in one transaction, and
-answers everybody. While one batch commits the next one gathers, so the busier the gateway is, the larger its
-batches; only a batch that is worth it goes to the chain beside others. A reading that is alone never waits
-for company.
+as a batch, gives back those whose idempotency keys are known already, writes the others' bytes to the store
+(durable), then their records to the chain in one transaction, and answers everybody. While one batch commits
+the next one gathers, so the busier the gateway is, the larger its batches; only a batch that is worth it goes
+to the chain beside others. A reading that is alone never waits for company.
 
 What holds when ``submit`` returns: the bytes are durable in the store and the record is committed on the
 chain. A kill at any instant can only leave bytes that no record names, which do no harm.
@@ -18,7 +18,8 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final
 
 from gateway.admission import Admission, Candidate, Recorded, Submission
 from gateway.metrics import Metrics
@@ -37,12 +38,12 @@ from ledger.errors import LedgerError
 
 __all__ = ["Answer", "Ingest"]
 
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _ENVELOPE_BYTES: Final = len('{"readings":[]}')
 _PACK_BYTES: Final = 64 * 1024 * 1024  # of readings in one pack: bounds what a batch holds in memory
 _REMEMBERED_NONCES: Final = 65536
 _REMEMBERED_KEYS: Final = 65536
+_LOOK_UPS: Final = 8  # of one reading: two settle all but a chain that lags behind its own answers
 
 
 def _wait(condition: threading.Condition, seconds: float) -> None:
@@ -92,8 +93,8 @@ class Ingest:
         self._key_slots: dict[tuple[str, str], bytes] = {}
         """(device, idempotency key) likewise, to the record."""
         self._recent_keys: OrderedDict[tuple[str, str], bytes] = OrderedDict()
-        """Keys of readings that lately were, or may have been, recorded, to the record: what may have been
-        recorded must not be given another reading's key, though the chain does not know it."""
+        """Keys of readings that lately were, or may have been, recorded, to the record: the key of what may
+        have been recorded must not be given to another reading, though the chain does not know it yet."""
         self._recent: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         """Nonces recorded lately: most replays are answered from here, without the chain."""
         self._threads: list[threading.Thread] = []
@@ -127,7 +128,7 @@ class Ingest:
         with self._changed:
             self._arriving += len(submissions)
         try:
-            checked = [self._check(self._admission.admit, submission) for submission in submissions]
+            checked = [self._check(partial(self._admission.admit, one)) for one in submissions]
         except BaseException:
             with self._changed:
                 self._arrived(len(submissions))
@@ -161,9 +162,9 @@ class Ingest:
 
     # ------------------------------------------------------------------ in the request's thread
 
-    def _check(self, check: Callable[[T], Candidate | Recorded], what: T) -> Candidate | Answer:
+    def _check(self, check: Callable[[], Candidate | Recorded]) -> Candidate | Answer:
         try:
-            return check(what)
+            return check()
         except Refusal as refusal:
             return refusal
         except LedgerError as error:
@@ -173,19 +174,30 @@ class Ingest:
     def _answers(self, items: Sequence[Pending | Answer | Candidate]) -> list[Answer]:
         """Wait for what is pending. What comes back as a candidate is looked up, and queued if it is new."""
         deadline = self._monotonic() + 2 * self._limits.commit_timeout
-        answers: list[Answer] = []
-        while True:
+        for _ in range(_LOOK_UPS):
             settled = [self._await(item, deadline) if isinstance(item, Pending) else item for item in items]
             answers = [item for item in settled if not isinstance(item, Candidate)]
             if len(answers) == len(settled):
                 return answers
-            looked_up = [
-                self._check(self._admission.look_up, item) if isinstance(item, Candidate) else item
-                for item in settled
-            ]
+            looked_up = self._look_up(settled)
             with self._changed:
                 items = self._enqueue_all(looked_up)
-                self._arrived(0)
+                self._wake()
+        # What is recorded by its own answer is not found on the chain, which may be behind.
+        return [item if isinstance(item, Recorded | Refusal) else outcome_unknown() for item in items]
+
+    def _look_up(self, items: Sequence[Answer | Candidate]) -> list[Answer | Candidate]:
+        """Ask for all candidates at once what their keys stand for, then the chain what became of each."""
+        try:
+            earlier = self._admission.earlier([item for item in items if isinstance(item, Candidate)])
+        except Refusal as refusal:
+            return [refusal if isinstance(item, Candidate) else item for item in items]
+        return [
+            self._check(partial(self._admission.look_up, item, earlier))
+            if isinstance(item, Candidate)
+            else item
+            for item in items
+        ]
 
     def _enqueue_all(self, items: Sequence[Answer | Candidate]) -> list[Pending | Answer | Candidate]:
         return [self._enqueue(item) if isinstance(item, Candidate) else item for item in items]
@@ -200,12 +212,20 @@ class Ingest:
         if (other := self._slots.get(pending.slot)) is not None:
             if use is not None and other.candidate.submission == candidate.submission:
                 return other
+            if not candidate.asked:
+                return candidate  # may be a repetition, which no other reading under way is to stop
             return Refusal("replayed-nonce", "a reading with this nonce is being recorded", field="nonce")
         if (record := self._recent.get(pending.slot)) is not None:
-            is_repetition = record == candidate.record and use is not None and not candidate.asked
-            return candidate if is_repetition else replayed(record)
+            # Once asked it is no repetition, unless its twin was recorded between question and queue.
+            is_repetition = record == candidate.record and (
+                not candidate.asked
+                or (use is not None and self._recent_keys.get((use.device, use.key)) == record)
+            )
+            return candidate if use is not None and is_repetition else replayed(record)
         if use is not None:
             if (use.device, use.key) in self._key_slots:
+                if not candidate.asked:
+                    return candidate
                 return Refusal(
                     "idempotency-key-reused",
                     "a reading with this key is being recorded",
@@ -251,12 +271,15 @@ class Ingest:
             return outcome_unknown()
 
     def _arrived(self, count: int) -> None:
-        """Readings were queued or refused. The lock is held.
-
-        Who takes the next batch is woken only for what it waits for: a wake-up for each reading would cost as
-        much as checking its signature.
-        """
+        """Readings were queued or refused. The lock is held."""
         self._arriving -= count
+        self._wake()
+
+    def _wake(self) -> None:
+        """Tell who takes the next batch that readings were queued. The lock is held.
+
+        Only for what it waits for: a wake-up for each reading would cost as much as checking its signature.
+        """
         if (self._arriving == 0 or self._full()) if self._lingering else self._due():
             self._changed.notify_all()
 

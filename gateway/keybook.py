@@ -32,7 +32,11 @@ _FIND: Final = """
     SELECT device, key, record FROM wanted JOIN keys USING (device, key)
 """
 _REMEMBER: Final = "INSERT OR REPLACE INTO keys (device, key, record, since) VALUES "
-_FORGET: Final = "DELETE FROM keys WHERE (device, key, record) IN "
+# Compared with a list of rows itself, SQLite would look at every key that there is.
+_FORGET: Final = """
+    WITH refused (device, key, record) AS (VALUES {})
+    DELETE FROM keys WHERE (device, key, record) IN (SELECT device, key, record FROM refused)
+"""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class KeyBook:
         """Strike out keys whose readings were refused."""
         rows = [(use.device, use.key, use.record) for use in uses]
         if rows:
-            self._write(_FORGET + f"(VALUES {', '.join(['(?, ?, ?)'] * len(rows))})", rows)
+            self._write(_FORGET.format(", ".join(["(?, ?, ?)"] * len(rows))), rows)
 
     def prune(self, now: float) -> None:
         """Drop keys older than the retention."""

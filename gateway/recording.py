@@ -1,5 +1,7 @@
 """Writing a batch of readings down: bytes to the store, keys to the key book, records to the chain.
 
+Before that it gives back readings whose keys the book knows already.
+
 In this order: a kill at any instant can only leave bytes and keys that no record names.
 """
 
@@ -9,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from chaincode.api import SubmitBatch
@@ -42,7 +44,8 @@ class Pending:
 
     candidate: Candidate
     answer: Future[Recorded | Candidate] = field(default_factory=Future)
-    """The candidate itself: its key stands for something already, and whoever waits is to look that up."""
+    """What was recorded; or the candidate itself where its key stands for something already: then whoever
+    waits looks that up."""
 
     @property
     def slot(self) -> tuple[str, str]:
@@ -117,14 +120,13 @@ class Recorder:
             self._prune()
             familiar = self._familiar(batch)
         except Refusal as refusal:
-            settle([(item, refusal) for item in batch])
-            return
-        if familiar:
-            # Each is a question to the chain, which keeps nobody here waiting.
+            batch = _refuse_keyed(batch, refusal, settle)
+        else:
+            # Each is a question to the chain, which each request asks in its own thread.
             settle([(item, item.candidate) for item in familiar])
             batch = [item for item in batch if item not in familiar]
-            if not batch:
-                return
+        if not batch:
+            return
         try:
             self._store.put_pack([item.candidate.submission.data for item in batch])
         except StoreError as error:
@@ -135,8 +137,7 @@ class Recorder:
         try:
             self._keys.remember([use for item in batch if (use := item.key_use) is not None], self._clock())
         except Refusal as refusal:
-            settle([(item, refusal) for item in batch])
-            return
+            batch = _refuse_keyed(batch, refusal, settle)
         remaining = batch
         while remaining:
             message = SubmitBatch(tuple(item.candidate.submission.reading for item in remaining))
@@ -175,10 +176,22 @@ class Recorder:
             self._pruned = True
 
     def _familiar(self, batch: Sequence[Pending]) -> set[Pending]:
-        """Those whose keys stand for something already, and were not asked for yet."""
-        uses = {item: use for item in batch if not item.candidate.asked and (use := item.key_use) is not None}
-        known = self._keys.find([(use.device, use.key) for use in uses.values()])
-        return {item for item, use in uses.items() if (use.device, use.key) in known}
+        """Those whose keys stand for something already, and were not asked for yet.
+
+        Of the others it takes down what the book says now: since they were asked for, an attempt of the same
+        reading may have come to an unknown end.
+        """
+        found = self._admission.earlier([item.candidate for item in batch])
+        familiar = set()
+        for item in batch:
+            slot = item.candidate.key_slot
+            if slot is None or (record := found.get(slot)) is None:
+                continue
+            if not item.candidate.asked:
+                familiar.add(item)
+            elif record == item.candidate.record:
+                item.candidate = replace(item.candidate, known=True)
+        return familiar
 
     def _was_recorded(self, error: UnknownOutcome) -> bool:
         try:
@@ -220,6 +233,12 @@ class Recorder:
                     return self._admission.first_answer(item.candidate.record, stored)
             return Refusal("replayed-nonce", message, field="nonce")
         return Refusal(code if code in PROBLEMS else "refused-by-contract", message)
+
+
+def _refuse_keyed(batch: Sequence[Pending], refusal: Refusal, settle: Settle) -> list[Pending]:
+    """Refuse the readings that have keys; the others, which need no key book."""
+    settle([(item, refusal) for item in batch if item.key_use is not None])
+    return [item for item in batch if item.key_use is None]
 
 
 def _named(error: ContractRefused, count: int) -> dict[int, tuple[str, str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -17,7 +17,7 @@ from typing import Final
 from fabric_protos.common import common_pb2
 
 from chaincode.api import AcceptAnchor, GetAnchor
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, Unavailable
 from ledger.index import ChainIndex
 from ledger.lookups import ANCHOR
 from ledger.port import Ledger, evaluate_typed
@@ -26,6 +26,7 @@ from protocol.anchors import SignedStatement
 from protocol.bundle import BatchEvidence, BlockEvidence, Bundle, Holding, ProvenElement, assemble
 from protocol.elements import ElementView, views
 from protocol.encodings import decode
+from protocol.errors import ProtocolError
 from protocol.history import configuration_numbers
 
 __all__ = ["Chains", "Gathering"]
@@ -37,8 +38,8 @@ _log = logging.getLogger(__name__)
 class Chains:
     """The chains that one proof is made over, with the blocks that it reads.
 
-    A chain that does not answer is no hindrance while nothing of it is needed: an edge that is cut off must
-    not keep the others from proving their records.
+    A chain that fails while its newest blocks or its anchors are asked for is no hindrance where nothing of
+    it is needed: an edge that is cut off, or lies, must not keep the others from proving their records.
     """
 
     main: str
@@ -71,21 +72,27 @@ class Chains:
         for chain, index in self.indexes.items():
             try:
                 index.sync()
-            except LedgerError as error:
+            except (LedgerError, ProtocolError) as error:
                 self.give_up(chain, error)
 
-    def give_up(self, chain: str, error: LedgerError) -> None:
+    def give_up(self, chain: str, error: LedgerError | ProtocolError) -> None:
         """Ask a chain no more for this proof."""
         _log.warning("a proof is made without chain %s: %s", chain, error)
+        if isinstance(error, ProtocolError):
+            error = ChainDiverged(f"chain {chain} gives no blocks that can be read: {error}")
         self._silent[chain] = error
 
     @property
-    def silent(self) -> Collection[str]:
-        """The chains that are asked no more."""
-        return self._silent.keys()
+    def silent(self) -> Mapping[str, LedgerError]:
+        """The chains that are asked no more, with the reasons."""
+        return self._silent
 
     def block(self, chain: str, number: int) -> common_pb2.Block:
-        """One block; kept while the proof is made."""
+        """One block; kept while the proof is made.
+
+        Raises:
+            LedgerError: the chain does not have it, or does not answer.
+        """
         key = (chain, number)
         if key not in self._blocks:
             self._blocks[key] = self.ledgers[chain].block(number)
@@ -106,6 +113,8 @@ class _Place:
     holder: str
     block: int
     index: int
+    statement: SignedStatement = field(compare=False)
+    """Main's, as it was accepted."""
 
 
 class Gathering:
@@ -137,6 +146,7 @@ class Gathering:
 
         Raises:
             Pending: an anchor is still awaited.
+            LedgerError: a chain that is needed failed.
         """
         main = self._chains.main
         for edge in [name for name in self._wanted if name != main]:
@@ -184,15 +194,16 @@ class Gathering:
         carried = self._carried[anchor]
         chosen = _fewest(self._places(anchor, holders), carried, holders)
         if not chosen:
+            for error in self._chains.silent.values():
+                if not isinstance(error, Unavailable):
+                    raise error  # a fork, or damage: no waiting mends it
             awaited = sorted(set(holders) - carried) or holders
             silent = "".join(f"; {one} does not answer" for one in awaited if one in self._chains.silent)
             raise Pending(f"anchor {anchor} of {main} is not held on {' or '.join(awaited)} yet{silent}")
         self._holdings[anchor] = []
         for place in chosen:
-            view = views(self._chains.block(place.holder, place.block))[place.index]
-            signed = decode(AcceptAnchor, view.argument).signed
-            self._statements[main, anchor] = _own(self._chains.index(main), signed)
-            holding = Holding(place.holder, place.block, place.index, signed.statement.digest())
+            self._statements[main, anchor] = place.statement
+            holding = Holding(place.holder, place.block, place.index, place.statement.statement.digest())
             self._holdings[anchor].append(holding)
 
     def _places(self, anchor: int, holders: Sequence[str]) -> list[_Place]:
@@ -202,16 +213,23 @@ class Gathering:
             if holder not in self._chains.silent:
                 try:
                     places += self._places_on(holder, anchor)
-                except LedgerError as error:
+                except (LedgerError, ProtocolError) as error:
                     self._chains.give_up(holder, error)
+                    if self._holder is not None:
+                        raise self._chains.silent[holder] from error
         return sorted(places)
 
     def _places_on(self, holder: str, anchor: int) -> list[_Place]:
-        index, found = self._chains.index(holder), []
-        for number in index.find_all(ANCHOR, f"{self._chains.main}/{anchor}"):
+        index, main = self._chains.index(holder), self._chains.index(self._chains.main)
+        found = []
+        for number in index.find_all(ANCHOR, f"{main.chain}/{anchor}"):
             element = index.element(number).element
-            size = self._chains.block(holder, element.block).ByteSize()
-            found.append(_Place(size, holder, element.block, element.index))
+            block = self._chains.block(holder, element.block)
+            seen = views(block)
+            if element.index >= len(seen):
+                raise ChainDiverged(f"block {element.block} of {holder} is not what was read of it before")
+            signed = _own(main, decode(AcceptAnchor, seen[element.index].argument).signed)
+            found.append(_Place(block.ByteSize(), holder, element.block, element.index, signed))
         return found
 
     def _blocks(self, elements: Sequence[ProvenElement]) -> dict[str, list[BlockEvidence]]:

@@ -177,6 +177,7 @@ class Prover:
         Raises:
             NotIndexed: no such record or chain.
             Pending: an anchor is still awaited.
+            LedgerError: a chain that is needed failed. Others may.
         """
         chains = self._chains()
         places = place(chains, chain, [record])
@@ -195,6 +196,7 @@ class Prover:
             NotIndexed: no such run, or the version is not accepted.
             Pending: an anchor is still awaited.
             IncompleteEvidence: a manifest cannot be had.
+            LedgerError: a chain that is needed failed. Others may.
         """
         return self._lineage("model", run, range(1, version + 1), holder, profile)
 
@@ -204,7 +206,7 @@ class Prover:
         """One round: its steps, their data, its aggregate, and what they start from.
 
         Raises:
-            NotIndexed, Pending, IncompleteEvidence: as ``model_bundle``.
+            NotIndexed, Pending, IncompleteEvidence, LedgerError: as ``model_bundle``.
         """
         return self._lineage("round", run, range(number, number + 1), holder, profile)
 

@@ -28,7 +28,7 @@ __all__ = ["Lookup", "Place"]
 T = TypeVar("T")
 _VERSION: Final = 1
 _BUSY_SECONDS: Final = 10.0
-_AT_ONCE: Final = 500
+_AT_ONCE: Final = 1024
 _CACHE_KIB: Final = 32 * 1024
 _HELD: Final = "SELECT address FROM objects WHERE kind = ? AND address IN "
 _INSERT: Final = "INSERT OR REPLACE INTO objects (kind, address, pack, start, length) VALUES "

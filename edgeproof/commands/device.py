@@ -132,8 +132,10 @@ def submit(
     content_type: Annotated[
         str, typer.Option(help="Media type of the reading.")
     ] = "application/octet-stream",
-    nonce: Annotated[str | None, typer.Option(help="1 to 64 of A-Z a-z 0-9 - _ (default: random).")] = None,
-    idempotency_key: Annotated[str | None, typer.Option(help="Default: random.")] = None,
+    nonce: Annotated[
+        str | None, typer.Option(help="1 to 64 of A-Z a-z 0-9 - _ (default: time and random bits).")
+    ] = None,
+    idempotency_key: Annotated[str | None, typer.Option(help="Default: time and random bits.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Sign a reading and submit it. Ends well only when it is committed on the chain and durably stored."""

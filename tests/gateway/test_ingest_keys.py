@@ -14,10 +14,10 @@ from ingest_bench import Bench, FakeLedger, make_bench, slug
 from chaincode.api import (
     SubmitBatch,
 )
-from gateway.admission import Recorded, Submission
+from gateway.admission import Candidate, Recorded, Submission
 from gateway.keybook import KeyUse
 from gateway.problems import Refusal
-from ledger.errors import UnknownOutcome
+from ledger.errors import Unavailable, UnknownOutcome
 from protocol.signature_base import record_id
 
 
@@ -183,6 +183,121 @@ def test_attempts_cut_short_before_the_chain_are_made_again_together(tmp_path: P
     assert [answer.repeated for answer in answers if isinstance(answer, Recorded)] == [False] * 5
     assert [len(batch.readings) for batch in fresh.ledger.batches] == [5]
     fresh.ingest.close(5)
+
+
+def test_a_repetition_looked_up_before_its_twin_was_recorded_gets_the_twins_answer(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path)
+    submission = bench.sign(b"x", key="k")
+    bench.keys.remember([KeyUse("sensor-1", "k", record_id("edge-a", submission.reading))], bench.now)
+    admission = bench.ingest._admission
+    look_up, asked, go = admission.look_up, threading.Event(), threading.Event()
+
+    def late(candidate: Candidate, earlier: Any) -> Any:
+        found = look_up(candidate, earlier)
+        if not asked.is_set():
+            asked.set()
+            assert go.wait(5)
+        return found
+
+    admission.look_up = late
+    held_back = bench.later(submission)
+    assert asked.wait(5)
+    first = bench.ingest.submit(submission)
+    go.set()
+    bench.join()
+    assert held_back == [replace(first, repeated=True)]
+    assert len(bench.ledger.batches) == 1
+    bench.ingest.close(5)
+
+
+@pytest.mark.parametrize("keyless", [True, False])
+def test_a_repetition_after_a_restart_is_not_stopped_by_another_reading_under_way(
+    tmp_path: Path, keyless: bool
+) -> None:
+    """A copy without the key, which anybody can send, or another reading with the key is ahead of it."""
+    bench = make_bench(tmp_path)
+    submission = bench.sign(b"x", key="k", nonce="n")
+    first = bench.ingest.submit(submission)
+    fresh = restarted(bench, tmp_path)
+    fresh.ledger.refuse = lambda batch: duplicates(fresh, batch)
+    fresh.ledger.gate.clear()
+    ahead = fresh.later(replace(submission, key=None) if keyless else fresh.sign(b"y", key="k", nonce="m"))
+    if keyless:
+        assert fresh.ledger.entered.acquire(timeout=5)
+    again = fresh.later(submission)
+    while not again:
+        time.sleep(0.001)
+    fresh.ledger.gate.set()
+    fresh.join()
+    assert again == [replace(first, repeated=True)]
+    assert isinstance(ahead[0], Refusal)
+    fresh.ingest.close(5)
+
+
+def duplicates(bench: Bench, batch: SubmitBatch) -> list[dict[str, Any]]:
+    """As the contract refuses what is recorded."""
+    return [
+        {"index": index, "code": "duplicate-record", "message": "recorded already"}
+        for index, reading in enumerate(batch.readings)
+        if record_id("edge-a", reading) in bench.ledger.records
+    ]
+
+
+def test_a_key_is_kept_for_a_twin_of_unknown_outcome(tmp_path: Path) -> None:
+    """Both were looked up before either was sent; the first one's outcome is unknown, but it is recorded."""
+    bench = make_bench(tmp_path)
+    bench.ledger.fail = Unavailable("away")
+    assert slug(bench, bench.sign(b"other", key="k")) == "ledger-unavailable"
+    bench.ledger.fail = None
+    bench.ledger.refuse = lambda batch: duplicates(bench, batch)
+    submission = bench.sign(b"x", key="k")
+    admission, submit = bench.ingest._admission, bench.ledger.submit
+    look_up, asked, go = admission.look_up, threading.Event(), threading.Event()
+
+    def late(candidate: Candidate, earlier: Any) -> Any:
+        found = look_up(candidate, earlier)
+        if not asked.is_set():
+            asked.set()
+            assert go.wait(5)
+        return found
+
+    def landed(message: SubmitBatch, *, timeout: float) -> Any:
+        done = submit(message, timeout=timeout)
+        bench.ledger.submit = submit
+        raise UnknownOutcome(f"block {done.block}, but nobody heard", transaction="ab" * 32)
+
+    admission.look_up = late
+    held_back = bench.later(submission)
+    assert asked.wait(5)
+    bench.ledger.submit = landed
+    assert slug(bench, submission) == "outcome-unknown"
+    go.set()
+    bench.join()
+    assert isinstance(held_back[0], Recorded)
+    assert bench.keys.find([("sensor-1", "k")]) == {("sensor-1", "k"): held_back[0].record}
+    assert slug(restarted(bench, tmp_path), bench.sign(b"z", key="k")) == "idempotency-key-reused"
+
+
+def test_a_key_book_that_cannot_be_read_stops_no_reading_without_a_key(bench: Bench) -> None:
+    def broken(uses: Any, now: float = 0.0) -> Any:
+        if uses:
+            raise Refusal("not-ready", "the idempotency keys cannot be read or written", retry_after=1)
+
+    bench.keys.find = bench.keys.remember = broken
+    keyed, bare = bench.ingest.submit_many([bench.sign(b"x", key="k"), bench.sign(b"y")])
+    assert isinstance(keyed, Refusal)
+    assert isinstance(bare, Recorded)
+    assert [len(batch.readings) for batch in bench.ledger.batches] == [1]
+
+
+def test_a_chain_that_lags_behind_its_own_answers_ends_as_unknown(tmp_path: Path) -> None:
+    """Recorded, and yet not found when asked for: the repetition is not asked for ever."""
+    bench = make_bench(tmp_path)
+    submission = bench.sign(b"x", key="k")
+    bench.ingest.submit(submission)
+    bench.ledger.records.clear()
+    assert slug(bench, submission) == "outcome-unknown"
+    bench.ingest.close(5)
 
 
 def test_a_key_book_that_cannot_be_read_refuses_and_claims_nothing(bench: Bench) -> None:

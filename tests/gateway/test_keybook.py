@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from gateway.keybook import KeyBook, KeyUse
+from gateway.keybook import _FORGET, KeyBook, KeyUse
 from gateway.problems import Refusal
 
 
@@ -40,6 +42,20 @@ def test_a_key_turns_to_another_record_and_is_struck_out_for_its_own_alone(tmp_p
     assert found(book, "d", "k") == b"r2"
     book.forget([KeyUse("d", "k", b"r2")])
     assert found(book, "d", "k") is None
+
+
+def test_many_are_struck_out_at_once_by_their_keys_and_not_by_reading_the_whole_book(tmp_path: Path) -> None:
+    book = KeyBook(tmp_path / "keys.sqlite", 100)
+    uses = [KeyUse("meter", f"k{number}", bytes([number]) * 32) for number in range(5)]
+    book.remember(uses, 0.0)
+    with closing(sqlite3.connect(tmp_path / "keys.sqlite")) as connection:
+        statement = "EXPLAIN QUERY PLAN " + _FORGET.format("(?, ?, ?), (?, ?, ?)")
+        steps = [row[3] for row in connection.execute(statement, ("a", "b", b"c") * 2)]
+    assert any(step.startswith("SEARCH keys") for step in steps), steps
+    book.forget([*uses[:3], KeyUse("meter", "k4", bytes(32))])
+    left = book.find([(use.device, use.key) for use in uses])
+    assert left == {("meter", "k3"): uses[3].record, ("meter", "k4"): uses[4].record}
+    book.close()
 
 
 def test_old_keys_are_dropped(tmp_path: Path) -> None:

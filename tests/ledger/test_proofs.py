@@ -1,6 +1,7 @@
 """What the prover gathers, and what it says when something is still awaited."""
 
 import pytest
+from fabric_protos.common import common_pb2
 from world import MAIN, build_world, empty_world
 from world_training import start_training
 
@@ -101,14 +102,15 @@ def test_every_stage_that_is_awaited_is_named(tmp_path):
 class Silent:
     """An index, or a ledger, whose chain does not answer while ``away``; nothing else is changed."""
 
-    def __init__(self, part, question):
+    def __init__(self, part, question, error=None):
         self.part = part
         self.question = question
+        self.error = error or Unavailable("no route to the peer")
         self.away = True
 
     def __getattr__(self, name):
         if name == self.question and self.away:
-            raise Unavailable("no route to the peer")
+            raise self.error
         return getattr(self.part, name)
 
 
@@ -130,9 +132,55 @@ def test_an_edge_that_does_not_answer_keeps_no_other_from_proving(tmp_path, part
     # What is needed of a chain cannot be had without it.
     with pytest.raises(Unavailable):
         prover.record_bundle("edge-b", world.records["edge-b"][0], profile="full")
-    if part == "index":
-        with pytest.raises(Unavailable):
-            prover.record_bundle("edge-a", record, "edge-c")
+    with pytest.raises(Unavailable):
+        prover.record_bundle("edge-a", record, "edge-c")
+    world.close()
+
+
+class Lying:
+    """A ledger whose blocks are not its chain's."""
+
+    def __init__(self, ledger, block):
+        self.ledger = ledger
+        self.wrong = block
+
+    def __getattr__(self, name):
+        return getattr(self.ledger, name)
+
+    def block(self, number):
+        return self.wrong
+
+
+@pytest.mark.parametrize("lie", ["empty", "shortened", "another"])
+def test_an_edge_that_lies_keeps_no_other_from_proving(tmp_path, lie):
+    world = build_world(tmp_path, ("edge-a", "edge-b", "edge-c"))
+    record = world.records["edge-a"][0]
+    true = world.ledgers["edge-b"].block(2)
+    wrong = {"empty": common_pb2.Block(), "another": true, "shortened": common_pb2.Block()}[lie]
+    if lie == "shortened":
+        wrong.CopyFrom(true)
+        wrong.data.data[0] = wrong.data.data[0][:-7]
+    for liar, honest in (("edge-b", "edge-c"), ("edge-c", "edge-b")):
+        ledgers = dict(world.ledgers)
+        ledgers[liar] = Lying(ledgers[liar], wrong)
+        (holding,) = Prover(world.indexes, ledgers, main=MAIN).record_bundle("edge-a", record).holdings
+        assert holding.chain == honest
+        with pytest.raises(ChainDiverged):
+            Prover(world.indexes, ledgers, main=MAIN).record_bundle("edge-a", record, liar)
+    world.close()
+
+
+def test_a_fork_is_told_where_no_other_edge_will_do(tmp_path):
+    world = build_world(tmp_path, ("edge-a", "edge-b", "edge-c"))
+    indexes = dict(world.indexes)
+    prover = Prover(indexes, dict(world.ledgers), main=MAIN)
+    record = world.records["edge-a"][0]
+    indexes["edge-b"] = Silent(indexes["edge-b"], "sync", ChainDiverged("rolled back"))
+    (holding,) = prover.record_bundle("edge-a", record).holdings
+    assert holding.chain == "edge-c"
+    indexes["edge-c"] = Silent(indexes["edge-c"], "sync")
+    with pytest.raises(ChainDiverged, match="rolled back"):
+        prover.record_bundle("edge-a", record)
     world.close()
 
 
