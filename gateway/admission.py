@@ -1,5 +1,6 @@
-"""Admission: everything that is checked of a reading before it may wait for a transaction, but for its
-idempotency key: keys are looked up for a whole batch at once.
+"""Admission: what is checked of a reading before it may wait for a transaction.
+
+All but its idempotency key, which is looked up with those of its whole batch.
 
 What is checked here is checked again by the contract, which alone decides; this sees to it that a bad reading
 is answered at once, by itself, and costs nobody else a transaction.
@@ -13,7 +14,7 @@ from typing import Final
 
 from chaincode.api import FindNonce, GetRecord, NonceUse, StoredRecord
 from gateway.directory import Directory
-from gateway.keybook import KeyBook
+from gateway.keybook import KeyBook, KeyUse
 from gateway.problems import Refusal
 from identity import IdentityError, verify_key
 from ledger.errors import ContractRefused
@@ -68,10 +69,10 @@ class Candidate:
     """Whether its key stood for this very record before (an earlier attempt that was cut short)."""
 
     @property
-    def key_slot(self) -> tuple[str, str] | None:
-        """Device and idempotency key; None without one."""
+    def key_use(self) -> KeyUse | None:
+        """What its idempotency key stands for; None without one."""
         key = self.submission.key
-        return None if key is None else (self.submission.reading.device, key)
+        return None if key is None else KeyUse(self.submission.reading.device, key, self.record)
 
 
 def encoded_size(reading: SignedReading) -> int:
@@ -152,7 +153,7 @@ class Admission:
         Raises:
             Refusal: the key book cannot be read.
         """
-        return self._keys.find([slot for one in candidates if (slot := one.key_slot) is not None])
+        return self._keys.find([use.slot for one in candidates if (use := one.key_use) is not None])
 
     def look_up(self, candidate: Candidate, earlier: Mapping[tuple[str, str], bytes]) -> Candidate | Recorded:
         """Ask the chain what became of the record that a candidate's key stands for.
@@ -168,8 +169,8 @@ class Admission:
             Refusal: the key stands for another reading that is recorded.
             LedgerError: the chain does not answer.
         """
-        reading, slot = candidate.submission.reading, candidate.key_slot
-        record = None if slot is None else earlier.get(slot)
+        reading, use = candidate.submission.reading, candidate.key_use
+        record = None if use is None else earlier.get(use.slot)
         stored = None if record is None else self.find(record)
         if stored is None:
             return replace(candidate, asked=True, known=record == candidate.record)

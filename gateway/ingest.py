@@ -208,7 +208,7 @@ class Ingest:
         Gives the candidate back where it is to be looked up: the chain is not asked under the lock.
         """
         pending = Pending(candidate)
-        use = pending.key_use
+        use = candidate.key_use
         if (other := self._slots.get(pending.slot)) is not None:
             if use is not None and other.candidate.submission == candidate.submission:
                 return other
@@ -218,12 +218,11 @@ class Ingest:
         if (record := self._recent.get(pending.slot)) is not None:
             # Once asked it is no repetition, unless its twin was recorded between question and queue.
             is_repetition = record == candidate.record and (
-                not candidate.asked
-                or (use is not None and self._recent_keys.get((use.device, use.key)) == record)
+                not candidate.asked or (use is not None and self._recent_keys.get(use.slot) == record)
             )
             return candidate if use is not None and is_repetition else replayed(record)
         if use is not None:
-            if (use.device, use.key) in self._key_slots:
+            if use.slot in self._key_slots:
                 if not candidate.asked:
                     return candidate
                 return Refusal(
@@ -231,7 +230,7 @@ class Ingest:
                     "a reading with this key is being recorded",
                     field="Idempotency-Key",
                 )
-            settled = self._recent_keys.get((use.device, use.key))
+            settled = self._recent_keys.get(use.slot)
             if settled is not None and settled != use.record:
                 return Refusal(
                     "idempotency-key-reused",
@@ -253,7 +252,7 @@ class Ingest:
         self._queued_size += candidate.size
         self._slots[pending.slot] = pending
         if use is not None:
-            self._key_slots[use.device, use.key] = use.record
+            self._key_slots[use.slot] = use.record
         self._metrics.waiting(len(self._queue))
         if not self._threads:
             for number in range(self._limits.transactions):
@@ -345,12 +344,12 @@ class Ingest:
         with self._changed:
             for item, answer in answers:
                 self._slots.pop(item.slot, None)
-                if (use := item.key_use) is not None:
-                    self._key_slots.pop((use.device, use.key), None)
+                if (use := item.candidate.key_use) is not None:
+                    self._key_slots.pop(use.slot, None)
                     if isinstance(answer, Recorded) or (
                         isinstance(answer, Refusal) and answer.problem.slug == "outcome-unknown"
                     ):
-                        self._recent_keys[use.device, use.key] = use.record
+                        self._recent_keys[use.slot] = use.record
                         if len(self._recent_keys) > _REMEMBERED_KEYS:
                             self._recent_keys.popitem(last=False)
                 if isinstance(answer, Recorded):

@@ -47,6 +47,11 @@ class KeyUse:
     key: str
     record: bytes
 
+    @property
+    def slot(self) -> tuple[str, str]:
+        """Device and key."""
+        return self.device, self.key
+
 
 class KeyBook:
     """A small SQLite file; opened at first use, safe for threads.

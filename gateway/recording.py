@@ -17,7 +17,7 @@ from typing import Any, Final
 from chaincode.api import SubmitBatch
 from gateway.admission import Admission, Candidate, Recorded
 from gateway.directory import Directory
-from gateway.keybook import KeyBook, KeyUse
+from gateway.keybook import KeyBook
 from gateway.metrics import Metrics
 from gateway.problems import PROBLEMS, Refusal
 from gateway.services import Limits
@@ -52,14 +52,6 @@ class Pending:
         """Device and nonce."""
         reading = self.candidate.submission.reading
         return reading.device, reading.nonce
-
-    @property
-    def key_use(self) -> KeyUse | None:
-        """What its idempotency key stands for; None without one."""
-        submission = self.candidate.submission
-        if submission.key is None:
-            return None
-        return KeyUse(submission.reading.device, submission.key, self.candidate.record)
 
 
 Settle = Callable[[Sequence[tuple[Pending, Answer | Candidate]]], None]
@@ -135,7 +127,9 @@ class Recorder:
             settle([(item, Refusal(*why, retry_after=RETRY_SECONDS)) for item in batch])
             return
         try:
-            self._keys.remember([use for item in batch if (use := item.key_use) is not None], self._clock())
+            self._keys.remember(
+                [use for item in batch if (use := item.candidate.key_use) is not None], self._clock()
+            )
         except Refusal as refusal:
             batch = _refuse_keyed(batch, refusal, settle)
         remaining = batch
@@ -184,8 +178,8 @@ class Recorder:
         found = self._admission.earlier([item.candidate for item in batch])
         familiar = set()
         for item in batch:
-            slot = item.candidate.key_slot
-            if slot is None or (record := found.get(slot)) is None:
+            use = item.candidate.key_use
+            if use is None or (record := found.get(use.slot)) is None:
                 continue
             if not item.candidate.asked:
                 familiar.add(item)
@@ -216,7 +210,9 @@ class Recorder:
         refused = [item for item, answer in answers if isinstance(answer, Refusal)]
         # A key that stood for this record before may belong to an attempt that is recorded: it stays.
         self._keys.forget(
-            use for item in refused if not item.candidate.known and (use := item.key_use) is not None
+            use
+            for item in refused
+            if not item.candidate.known and (use := item.candidate.key_use) is not None
         )
         settle(answers)
         return [item for index, item in enumerate(batch) if index not in named]
@@ -237,8 +233,8 @@ class Recorder:
 
 def _refuse_keyed(batch: Sequence[Pending], refusal: Refusal, settle: Settle) -> list[Pending]:
     """Refuse the readings that have keys; the others, which need no key book."""
-    settle([(item, refusal) for item in batch if item.key_use is not None])
-    return [item for item in batch if item.key_use is None]
+    settle([(item, refusal) for item in batch if item.candidate.key_use is not None])
+    return [item for item in batch if item.candidate.key_use is None]
 
 
 def _named(error: ContractRefused, count: int) -> dict[int, tuple[str, str]]:

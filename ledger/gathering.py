@@ -46,7 +46,7 @@ class Chains:
     indexes: Mapping[str, ChainIndex]
     ledgers: Mapping[str, Ledger]
     _blocks: dict[tuple[str, int], common_pb2.Block] = field(default_factory=dict)
-    _silent: dict[str, LedgerError] = field(default_factory=dict)
+    _given_up: dict[str, LedgerError] = field(default_factory=dict)
     """Why a chain is of no use for this proof."""
 
     @property
@@ -59,11 +59,11 @@ class Chains:
 
         Raises:
             NotIndexed: no such chain.
-            LedgerError: it did not answer.
+            LedgerError: it was given up.
         """
         if chain not in self.indexes:
             raise NotIndexed(f"chain {chain} is not followed here")
-        if (error := self._silent.get(chain)) is not None:
+        if (error := self._given_up.get(chain)) is not None:
             raise error
         return self.indexes[chain]
 
@@ -80,12 +80,12 @@ class Chains:
         _log.warning("a proof is made without chain %s: %s", chain, error)
         if isinstance(error, ProtocolError):
             error = ChainDiverged(f"chain {chain} gives no blocks that can be read: {error}")
-        self._silent[chain] = error
+        self._given_up[chain] = error
 
     @property
-    def silent(self) -> Mapping[str, LedgerError]:
+    def given_up(self) -> Mapping[str, LedgerError]:
         """The chains that are asked no more, with the reasons."""
-        return self._silent
+        return self._given_up
 
     def block(self, chain: str, number: int) -> common_pb2.Block:
         """One block; kept while the proof is made.
@@ -194,11 +194,12 @@ class Gathering:
         carried = self._carried[anchor]
         chosen = _fewest(self._places(anchor, holders), carried, holders)
         if not chosen:
-            for error in self._chains.silent.values():
-                if not isinstance(error, Unavailable):
+            for holder in holders:
+                error = self._chains.given_up.get(holder)
+                if error is not None and not isinstance(error, Unavailable):
                     raise error  # a fork, or damage: no waiting mends it
             awaited = sorted(set(holders) - carried) or holders
-            silent = "".join(f"; {one} does not answer" for one in awaited if one in self._chains.silent)
+            silent = "".join(f"; {one} does not answer" for one in awaited if one in self._chains.given_up)
             raise Pending(f"anchor {anchor} of {main} is not held on {' or '.join(awaited)} yet{silent}")
         self._holdings[anchor] = []
         for place in chosen:
@@ -210,13 +211,13 @@ class Gathering:
         """Where main's anchor is held, the smallest block first."""
         places: list[_Place] = []
         for holder in holders:
-            if holder not in self._chains.silent:
+            if holder not in self._chains.given_up:
                 try:
                     places += self._places_on(holder, anchor)
                 except (LedgerError, ProtocolError) as error:
                     self._chains.give_up(holder, error)
                     if self._holder is not None:
-                        raise self._chains.silent[holder] from error
+                        raise self._chains.given_up[holder] from error
         return sorted(places)
 
     def _places_on(self, holder: str, anchor: int) -> list[_Place]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from fake_peer import Message
 from stream_contract import Start, refusal
@@ -103,20 +101,9 @@ def test_an_empty_start_does_not_reach_composite_keys(start: Start, creator: byt
 def test_an_error_of_the_peer_is_no_success(start: Start, creator: bytes, call: tuple[bytes, bytes]) -> None:
     peer = start()
     peer.refused.add("bad")
-    if call[1] == b"late=1":
-        # Read well, and refused only when it is written.
-        peer.values["late"] = b"0"
-        peer.begin(creator, b"get", b"late", transaction="t0").result(20)
-        serve = peer._serve
-
-        def refuse_writes(message: Any) -> None:
-            if message.type == Message.PUT_STATE:
-                peer._answer(message, Message.ERROR, b"secret text of the peer")
-            else:
-                serve(message)
-
-        peer._serve = refuse_writes  # type: ignore[method-assign]
+    peer.unwritable.add("late")
+    peer.values["late"] = b"0"
     response = peer.call(creator, *call)
     assert refusal(response) == "peer-refused"
     assert "secret" not in response.message
-    assert peer.values.get("late", b"0") == b"0"
+    assert peer.values == {"late": b"0"}

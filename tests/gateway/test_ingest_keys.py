@@ -185,10 +185,10 @@ def test_attempts_cut_short_before_the_chain_are_made_again_together(tmp_path: P
     fresh.ingest.close(5)
 
 
-def test_a_repetition_looked_up_before_its_twin_was_recorded_gets_the_twins_answer(tmp_path: Path) -> None:
-    bench = make_bench(tmp_path)
-    submission = bench.sign(b"x", key="k")
-    bench.keys.remember([KeyUse("sensor-1", "k", record_id("edge-a", submission.reading))], bench.now)
+def looked_up_and_held_back(
+    bench: Bench, submission: Submission
+) -> tuple[list[Recorded | Refusal], threading.Event]:
+    """Submit in a thread that stops between question and queue; its answer, and what lets it go on."""
     admission = bench.ingest._admission
     look_up, asked, go = admission.look_up, threading.Event(), threading.Event()
 
@@ -200,8 +200,16 @@ def test_a_repetition_looked_up_before_its_twin_was_recorded_gets_the_twins_answ
         return found
 
     admission.look_up = late
-    held_back = bench.later(submission)
+    answer = bench.later(submission)
     assert asked.wait(5)
+    return answer, go
+
+
+def test_a_repetition_looked_up_before_its_twin_was_recorded_gets_the_twins_answer(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path)
+    submission = bench.sign(b"x", key="k")
+    bench.keys.remember([KeyUse("sensor-1", "k", record_id("edge-a", submission.reading))], bench.now)
+    held_back, go = looked_up_and_held_back(bench, submission)
     first = bench.ingest.submit(submission)
     go.set()
     bench.join()
@@ -251,24 +259,14 @@ def test_a_key_is_kept_for_a_twin_of_unknown_outcome(tmp_path: Path) -> None:
     bench.ledger.fail = None
     bench.ledger.refuse = lambda batch: duplicates(bench, batch)
     submission = bench.sign(b"x", key="k")
-    admission, submit = bench.ingest._admission, bench.ledger.submit
-    look_up, asked, go = admission.look_up, threading.Event(), threading.Event()
-
-    def late(candidate: Candidate, earlier: Any) -> Any:
-        found = look_up(candidate, earlier)
-        if not asked.is_set():
-            asked.set()
-            assert go.wait(5)
-        return found
+    submit = bench.ledger.submit
 
     def landed(message: SubmitBatch, *, timeout: float) -> Any:
         done = submit(message, timeout=timeout)
         bench.ledger.submit = submit
         raise UnknownOutcome(f"block {done.block}, but nobody heard", transaction="ab" * 32)
 
-    admission.look_up = late
-    held_back = bench.later(submission)
-    assert asked.wait(5)
+    held_back, go = looked_up_and_held_back(bench, submission)
     bench.ledger.submit = landed
     assert slug(bench, submission) == "outcome-unknown"
     go.set()

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from chains import TestChain, make_chain, open_saved
-from ledger_suite import CODE, Harness, LedgerSuite
+from ledger_harness import Harness
+from ledger_suite import CODE, LedgerSuite
 from scratch_contract import Get, ListKeys, Put, invoke
 
 from identity.authority import DevelopmentAuthority

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import grpc
 import pytest
 from fabric_protos.peer import transaction_pb2
-from fake_gateway import FakeGateway, Fault, new_member
+from fake_gateway import FakeGateway, new_member
+from grpc_fault import Fault
 
 from ledger.fabric import GatewayClosed, GatewayError, Status, sync
 from ledger.fabric.loops import loop_thread

@@ -14,7 +14,8 @@ from typing import Any, cast
 
 import pytest
 from fabric_harness import FabricHarness
-from ledger_suite import CODE, Harness, LedgerSuite
+from ledger_harness import Harness
+from ledger_suite import CODE, LedgerSuite
 from refusals import documented_refusals
 from scratch_chaincode import ScratchChaincode
 from scratch_contract import Crash, Get, ListKeys, Put, PutMany, Waver

@@ -10,7 +10,7 @@ from typing import Any
 
 from fabric_protos.common import common_pb2
 from fabric_protos.gateway import gateway_pb2
-from ledger_suite import Harness
+from ledger_harness import Harness
 from scratch_chaincode import ScratchChaincode
 
 from identity import DevelopmentAuthority, Role, Signer

@@ -35,7 +35,7 @@ from fabric_protos.peer import (
     proposal_response_pb2,
     transaction_pb2,
 )
-from google.protobuf import any_pb2
+from grpc_fault import Fault
 
 from ledger.fabric.connection import Endpoint
 from ledger.fabric.errors import ErrorDetail
@@ -43,44 +43,6 @@ from ledger.fabric.identities import Identity, Sign, private_key_sign
 
 _HALF_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551 // 2
 _ENDLESS = 2**63 - 1
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What a call fails with."""
-
-    code: grpc.StatusCode
-    message: str = "fault"
-    details: tuple[ErrorDetail, ...] = ()
-    after: bool = False
-    """Do the work first, and lose the answer."""
-
-    def abort(self, context: Any) -> None:
-        if self.details:
-            context.set_trailing_metadata((("grpc-status-details-bin", self.status()),))
-        context.abort(self.code, self.message)
-
-    def status(self) -> bytes:
-        """``google.rpc.Status``, by hand: code 1, message 2, details 3."""
-        raw = bytes([0x08, self.code.value[0]]) + _field(2, self.message.encode())
-        for entry in self.details:
-            detail = gateway_pb2.ErrorDetail(
-                address=entry.address, msp_id=entry.msp_id, message=entry.message
-            )
-            packed = any_pb2.Any(
-                type_url="type.googleapis.com/gateway.ErrorDetail", value=detail.SerializeToString()
-            )
-            raw += _field(3, packed.SerializeToString())
-        return raw
-
-
-def _field(number: int, value: bytes) -> bytes:
-    size, length = len(value), b""
-    while True:
-        size, low = size >> 7, size & 0x7F
-        length += bytes([low | (0x80 if size else 0)])
-        if not size:
-            return bytes([number << 3 | 2]) + length + value
 
 
 @dataclass

@@ -48,6 +48,9 @@ class FakePeer:
         self.offer = offer
         """Keys that may be read and written in one request; a peer before 3.1 says nothing of it."""
         self.refused: set[str] = set()
+        """Keys that are neither read nor written."""
+        self.unwritable: set[str] = set()
+        """Keys that are read, and refused when they are written."""
         self.silent: set[str] = set()
         self.log: list[tuple[str, str]] = []
         self.package = ""
@@ -163,7 +166,7 @@ class FakePeer:
             answer = self.values.get(key, b"")
         elif kind == Message.PUT_STATE:
             put = chaincode_shim_pb2.PutState.FromString(raw)
-            if put.key in self.refused:
+            if put.key in self.refused | self.unwritable:
                 self._answer(message, Message.ERROR, b"secret text of the peer")
                 return
             writes[put.key] = put.value
@@ -178,7 +181,7 @@ class FakePeer:
             records = chaincode_shim_pb2.WriteBatchState.FromString(raw).rec
             assert self.offer is not None
             assert len(records) <= self.offer[1]
-            if self.refused & {record.key for record in records}:
+            if (self.refused | self.unwritable) & {record.key for record in records}:
                 self._answer(message, Message.ERROR, b"secret text of the peer")
                 return
             for record in records:

@@ -9,7 +9,8 @@ from typing import Any
 
 import grpc
 import pytest
-from fake_gateway import FakeGateway, Fault
+from fake_gateway import FakeGateway
+from grpc_fault import Fault
 
 from ledger.fabric import (
     Backoff,

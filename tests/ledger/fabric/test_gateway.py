@@ -9,7 +9,8 @@ import grpc
 import pytest
 from fabric_protos.common import common_pb2
 from fabric_protos.peer import chaincode_pb2, proposal_pb2, transaction_pb2
-from fake_gateway import FakeGateway, Fault, new_member
+from fake_gateway import FakeGateway, new_member
+from grpc_fault import Fault
 
 from ledger.fabric import (
     CallOptions,

@@ -11,7 +11,8 @@ from typing import Any
 import grpc
 import pytest
 from fabric_protos.peer import transaction_pb2
-from fake_gateway import FakeGateway, Fault
+from fake_gateway import FakeGateway
+from grpc_fault import Fault
 
 from ledger.fabric import (
     CommitError,
