@@ -89,7 +89,8 @@ class WitnessPool:
             primes: the range's prime representatives.
             progress: called with (witnesses made, all) now and then, from this thread.
             each: handed each group as it is made, from this thread: position of its first, its witnesses.
-            cancelled: asked now and then; when it says so, work that has not begun is dropped.
+            cancelled: asked now and then, and before each group is handed over; when it says so, work that
+                has not begun is dropped.
 
         Raises:
             Cancelled: `cancelled` said so.
@@ -99,8 +100,7 @@ class WitnessPool:
         parameters.check_value(value_before)
         check_width(primes)
         if self._workers == 1 or len(primes) < _SMALL:
-            if cancelled is not None and cancelled():
-                raise Cancelled("the caller stopped the work")
+            _raise_if_cancelled(cancelled)
             made = all_membership_witnesses(parameters, value_before, primes)
             if each is not None:
                 each(0, made)
@@ -117,6 +117,11 @@ class WitnessPool:
                     self._workers, mp_context=get_context("spawn"), initializer=_end_with_parent
                 )
             return self._executor
+
+
+def _raise_if_cancelled(cancelled: Callable[[], bool] | None) -> None:
+    if cancelled is not None and cancelled():
+        raise Cancelled("the caller stopped the work")
 
 
 def _end_with_parent() -> None:
@@ -162,13 +167,13 @@ class _Run:
                 openings[opening] = first
             made = 0
             while openings or groups:
-                if cancelled is not None and cancelled():
-                    raise Cancelled("the caller stopped the work")
+                _raise_if_cancelled(cancelled)
                 waiting: set[Future[Any]] = {*openings, *groups}
                 wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
                 for opening in [future for future in openings if future.done()]:
                     self._submit_groups(openings.pop(opening), opening.result(), groups)
                 for opened in [future for future in groups if future.done()]:
+                    _raise_if_cancelled(cancelled)  # each time: all may be done by now
                     first, witnesses = groups.pop(opened), opened.result()
                     self._done[first : first + len(witnesses)] = witnesses
                     made += len(witnesses)

@@ -4,12 +4,12 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import pytest
 
-from accumulator import Cancelled, NotPrimeRepresentative, OutOfRange, all_membership_witnesses
+from accumulator import Cancelled, NotPrimeRepresentative, OutOfRange, all_membership_witnesses, pools
 from accumulator.pools import WitnessPool
 
 
@@ -89,6 +89,29 @@ def test_cancelled_before_and_between(parameters, pool, long):
     # The pool goes on.
     made = pool.all_membership_witnesses(parameters, parameters.generator, long.primes)
     assert made == long.witnesses
+
+
+class AtOnce(Executor):
+    """Has done all that it was given before anybody can ask whether to stop."""
+
+    def submit(self, work, *given, **named):
+        done = Future()
+        done.set_result(work(*given, **named))
+        return done
+
+
+def test_cancelled_though_all_groups_were_made_at_once(parameters, long, monkeypatch):
+    monkeypatch.setattr(pools, "ProcessPoolExecutor", lambda *_, **__: AtOnce())
+    handed = {}
+    with WitnessPool(2) as pool, pytest.raises(Cancelled):
+        pool.all_membership_witnesses(
+            parameters,
+            parameters.generator,
+            long.primes,
+            each=lambda first, witnesses: handed.update(enumerate(witnesses, first)),
+            cancelled=lambda: bool(handed),
+        )
+    assert 0 < len(handed) <= pools._GROUP
 
 
 def test_refusals(parameters, pool, long):
