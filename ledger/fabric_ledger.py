@@ -18,6 +18,7 @@ from ledger.errors import BlockNotFound, ChainNotFound, CorruptLedger, LedgerErr
 from ledger.fabric import sync
 from ledger.fabric.client import DEFAULT_IN_FLIGHT
 from ledger.fabric.connection import CallOptions, Endpoint
+from ledger.fabric.endorsers import Endorsers
 from ledger.fabric.errors import EvaluateError, GatewayError
 from ledger.fabric.gateway import Network
 from ledger.fabric.identities import Identity, no_hash
@@ -92,7 +93,8 @@ class FabricLedger:
             chaincode: the contracts' name on the channel.
             attempts: how often a transaction with read conflicts is tried, at least 1.
             in_flight: how many calls may be under way at once.
-            endorsing_organisations: MSP ids; by default the peer finds who satisfies the policy.
+            endorsing_organisations: MSP ids; by default the peer finds who satisfies the policy, and they
+                are asked together from then on.
             client_certificate: PEM, where the peer wants mutual TLS.
             client_key: that certificate's.
             keepalive: as ``ledger.fabric.Endpoint``'s, seconds.
@@ -137,6 +139,7 @@ class FabricLedger:
                 attempts=self._attempts,
                 endorsing_organizations=self._endorsers,
                 outcomes=opened.follower,
+                endorsers=opened.endorsers,
             ),
         )
         return Receipt(done.transaction_id, done.block_number, done.result)
@@ -306,6 +309,7 @@ class _Open:
         )
         self.network: Network = self.gateway.inner.get_network(ledger._channel)
         self.follower = Follower(self.network, self.loop)
+        self.endorsers = Endorsers()
 
 
 async def _page(events: Any) -> list[common_pb2.Block]:

@@ -29,6 +29,7 @@ from .backoff import Backoff
 from .checkpoints import Checkpoint, Checkpointer, FileCheckpointer, InMemoryCheckpointer
 from .client import DEFAULT_IN_FLIGHT, DEFAULT_OPTIONS
 from .connection import CallOptions, Endpoint, tls_certificate_hash
+from .endorsers import Endorsers
 from .errors import (
     ChaincodeResponse,
     CheckpointError,
@@ -74,6 +75,7 @@ __all__ = [
     "Committed",
     "Contract",
     "EndorseError",
+    "Endorsers",
     "Endpoint",
     "ErrorDetail",
     "EvaluateError",

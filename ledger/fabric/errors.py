@@ -43,6 +43,7 @@ __all__ = [
     "MalformedMessage",
     "OutcomeUnknown",
     "SubmitError",
+    "read_response",
     "status_name",
 ]
 
@@ -76,6 +77,12 @@ class ChaincodeResponse:
     status: int
     """400 or more."""
     message: str
+
+
+def read_response(text: str) -> ChaincodeResponse | None:
+    """The chaincode's own error answer that a peer's words tell of; None: they tell of none."""
+    found = _RESPONSE.search(text)
+    return None if found is None else ChaincodeResponse(int(found[1]), found[2])
 
 
 def status_name(code: int) -> str:
@@ -117,10 +124,7 @@ class GatewayError(Exception):
     @property
     def chaincode_response(self) -> ChaincodeResponse | None:
         """The chaincode's own error answer, where that is what failed the call."""
-        for text in self.texts:
-            if found := _RESPONSE.search(text):
-                return ChaincodeResponse(int(found[1]), found[2])
-        return None
+        return next(filter(None, map(read_response, self.texts)), None)
 
     @property
     def is_too_large(self) -> bool:
@@ -214,6 +218,11 @@ class CommitError(GatewayError):
         """Whether a concurrent change of what it had read is all that failed it: a new one may succeed."""
         codes = transaction_pb2.TxValidationCode
         return self.status in (codes.MVCC_READ_CONFLICT, codes.PHANTOM_READ_CONFLICT)
+
+    @property
+    def is_unendorsed(self) -> bool:
+        """Whether those who endorsed it were not the ones that its policies want."""
+        return bool(self.status == transaction_pb2.TxValidationCode.ENDORSEMENT_POLICY_FAILURE)
 
 
 class OutcomeUnknown(GatewayError):

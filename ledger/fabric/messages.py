@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from fabric_protos.common import common_pb2
+from fabric_protos.msp import identities_pb2
 from fabric_protos.orderer import ab_pb2
 from fabric_protos.peer import (
     chaincode_pb2,
@@ -110,6 +111,8 @@ class PreparedParts:
     channel: str
     result: bytes
     """The chaincode's response payload."""
+    endorsers: tuple[str, ...]
+    """MSP ids of who endorsed, one an endorsement."""
 
 
 def read_prepared(payload: bytes) -> PreparedParts:
@@ -128,7 +131,11 @@ def read_prepared(payload: bytes) -> PreparedParts:
         proposal_response_pb2.ProposalResponsePayload, action.proposal_response_payload, "proposal response"
     )
     outcome = parse(proposal_pb2.ChaincodeAction, endorsed.extension, "chaincode action")
-    return PreparedParts(str(channel), bytes(outcome.response.payload))
+    endorsers = tuple(
+        str(parse(identities_pb2.SerializedIdentity, each.endorser, "endorser").mspid)
+        for each in action.endorsements
+    )
+    return PreparedParts(str(channel), bytes(outcome.response.payload), endorsers)
 
 
 def seek_payload(

@@ -18,6 +18,7 @@ import grpc
 
 from .backoff import Backoff, uneven
 from .connection import CallOptions
+from .endorsers import Endorsers
 from .errors import (
     CommitError,
     CommitStatusError,
@@ -42,6 +43,8 @@ _MISMATCHES: Final = 5
 _ORDERERS: Final = Backoff(first=0.05, longest=1.0)
 _ORDERERS_PATIENCE: Final = 5.0
 """Seconds for which orderers that took nothing are asked again: an election takes that long."""
+_TOGETHER_SECONDS: Final = 10.0
+"""After this long those who endorsed last are given up, and the peer finds others."""
 _SUBMIT_SECONDS: Final = 5.0
 _RESEND_SECONDS: Final = 8.0
 """After this long without a commit a transaction is handed over again: who took it may have died."""
@@ -88,6 +91,7 @@ async def submit_until_committed(
     transient: Mapping[str, bytes] | None = None,
     endorsing_organizations: Sequence[str] = (),
     outcomes: Outcomes | None = None,
+    endorsers: Endorsers | None = None,
 ) -> Committed:
     """Submit, wait, and after a read conflict try again with a new transaction.
 
@@ -100,6 +104,7 @@ async def submit_until_committed(
         transient: as ``Contract.new_proposal``.
         endorsing_organizations: as ``Contract.new_proposal``.
         outcomes: learns of commits in another way than by a call for each.
+        endorsers: remembers who endorsed; not used where ``endorsing_organizations`` says who is to.
 
     Raises:
         EndorseError: nothing was recorded; with a mismatch, or no known endorsers, after several attempts.
@@ -110,16 +115,22 @@ async def submit_until_committed(
     deadline = time.monotonic() + timeout
     patient = min(deadline, time.monotonic() + _PLAN_PATIENCE)
     attempt = refusals = 0
+    memory = endorsers if endorsers is not None and not endorsing_organizations else Endorsers()
     while True:
+        remembered = memory.known
         proposal = contract.new_proposal(
             transaction_name,
             arguments,
             transient=transient,
-            endorsing_organizations=endorsing_organizations,
+            endorsing_organizations=endorsing_organizations or remembered,
         )
         try:
-            transaction = await proposal.endorse(CallOptions(timeout=_left(deadline)))
+            patience = _TOGETHER_SECONDS if remembered else float("inf")
+            transaction = await proposal.endorse(CallOptions(timeout=_left(deadline, patience)))
         except EndorseError as error:
+            if memory.are_replaceable(remembered, error) and time.monotonic() < deadline:
+                memory.forget()
+                continue
             refusals += 1
             pause = _BEHIND.pause(refusals)
             again = time.monotonic() + pause
@@ -134,8 +145,12 @@ async def submit_until_committed(
         begun = time.monotonic()
         status = await order(transaction, deadline, outcomes)
         if status.successful:
+            memory.learn(transaction)
             return Committed(status.transaction_id, status.block_number, transaction.get_result())
         failure = CommitError(status.code, status.transaction_id, status.block_number)
+        if remembered and failure.is_unendorsed:
+            memory.mislead()
+            continue
         # Of those who meet in a block one wins: who comes back within a block's time meets the same ones.
         took = time.monotonic() - begun
         pause = uneven(0, took * min(attempt, _WIDEST))

@@ -187,6 +187,10 @@ class Transaction:
         """What the chaincode answered."""
         return self._read().result
 
+    def get_endorsers(self) -> tuple[str, ...]:
+        """MSP ids of the organisations whose peers endorsed, one an endorsement."""
+        return self._read().endorsers
+
     async def submit(self, options: CallOptions | None = None) -> SubmittedTransaction:
         """Hand the transaction to the ordering service. It may be handed over again: it is recorded once.
 
