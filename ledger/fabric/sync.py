@@ -294,6 +294,10 @@ class Transaction(_Signable):
         """What the chaincode answered."""
         return self._inner.get_result()
 
+    def get_endorsers(self) -> tuple[str, ...]:
+        """MSP ids of the organisations whose peers endorsed, one an endorsement."""
+        return self._inner.get_endorsers()
+
     def submit(self, options: CallOptions | None = None) -> SubmittedTransaction:
         """Hand the transaction to the ordering service."""
         return SubmittedTransaction(self._loop.run(self._inner.submit(options)), self._loop)

@@ -67,7 +67,7 @@ def test_every_kind_of_process_is_killed_under_load(
                     now = time.monotonic()
                     return longest_pause(times, now - _CALM_S, now)
 
-                for fault in ("follower", "leader", "peer", "chaincode", "relay"):
+                for fault in ("follower", "leader", "peer", "endorser", "chaincode", "relay"):
                     time.sleep(_CALM_S)
                     if fault in ("follower", "leader"):
                         leader, followers = leader_and_followers(network, "main")
@@ -77,7 +77,10 @@ def test_every_kind_of_process_is_killed_under_load(
                         name, waited = "relay", "anchors on main"
                         times = lambda: anchor_times(parts.readers["main"])  # noqa: E731
                     else:
+                        # The gateway's own peer; and the other that endorses, as the gateway remembers.
                         name = f"edge-a.{fault}.edge-a-operator"
+                        if fault == "endorser":
+                            name = "edge-a.peer.edge-a-owner"
                         times, waited = readings, "readings on edge-a"
                     usual = calm(times())
                     struck = time.monotonic()

@@ -57,6 +57,8 @@ class FakeGateway:
     proposals: list[Any] = field(default_factory=list)
     codes: deque[int] = field(default_factory=deque)
     """Validation codes of the next transactions; VALID when it is empty."""
+    endorsers: tuple[str, ...] = ()
+    """Who endorses where the client does not say who is to."""
     streams: list[Any] = field(default_factory=list)
     most_at_once: int = 0
 
@@ -191,6 +193,9 @@ class _Gateway(gateway_pb2_grpc.GatewayServicer):  # type: ignore[misc]
         endorsed.action.proposal_response_payload = proposal_response_pb2.ProposalResponsePayload(
             extension=action.SerializeToString()
         ).SerializeToString()
+        for msp_id in request.endorsing_organizations or self.fake.endorsers:
+            endorser = identities_pb2.SerializedIdentity(mspid=msp_id, id_bytes=b"peer")
+            endorsed.action.endorsements.add(endorser=endorser.SerializeToString(), signature=b"signature")
         transaction = transaction_pb2.Transaction()
         transaction.actions.add(header=header.signature_header, payload=endorsed.SerializeToString())
         payload = common_pb2.Payload(header=header, data=transaction.SerializeToString())
