@@ -8,6 +8,7 @@ peer offers it (Fabric 3.1 does, in its READY), many keys are read and written i
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,7 +16,7 @@ from typing import Any, Final
 from fabric_protos.ledger.queryresult import kv_query_result_pb2
 from fabric_protos.peer import chaincode_pb2, chaincode_shim_pb2
 
-from chaincode.errors import PeerRefused, StreamLost
+from chaincode.errors import ContractError, PeerRefused, StreamLost
 
 __all__ = ["SINGLY", "Exchange", "Offer", "PeerState"]
 
@@ -61,11 +62,44 @@ class Exchange:
         self._channel = channel
         self._transaction = transaction
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._last: Callable[[Any], None] | None = None
         self.is_open = True
 
     def deliver(self, answer: Any) -> None:
         """Hand in the peer's answer; None when the stream is lost."""
-        self._answers.put(answer)
+        with self._lock:
+            last = self._last
+            if last is None:
+                self._answers.put(answer)
+        if last is not None:
+            last(answer)
+
+    def ask_last(self, kind: int, payload: bytes, done: Callable[[ContractError | None], None]) -> None:
+        """Send the last request and do not wait: to wake a thread for its answer costs more than to take it.
+
+        Args:
+            kind: as ``ask``.
+            payload: as ``ask``.
+            done: called with what ``ask`` would have raised, or None, by whoever delivers the answer; again
+                where the stream ends at the same time.
+        """
+
+        def last(answer: Any) -> None:
+            try:
+                self._read(kind, answer)
+            except ContractError as error:
+                done(error)
+            else:
+                done(None)
+
+        with self._lock:
+            self._last = last
+            is_lost = not self._answers.empty()  # before anything was asked for: the stream's end
+        if is_lost:
+            last(None)
+        else:
+            self._send(Message(type=kind, payload=payload, txid=self._transaction, channel_id=self._channel))
 
     def ask(self, kind: int, payload: bytes) -> bytes:
         """Send one request and wait for its answer.
@@ -77,7 +111,9 @@ class Exchange:
         if not self.is_open:
             raise StreamLost("the transaction is over")
         self._send(Message(type=kind, payload=payload, txid=self._transaction, channel_id=self._channel))
-        answer = self._answers.get()
+        return self._read(kind, self._answers.get())
+
+    def _read(self, kind: int, answer: Any) -> bytes:
         if answer is None:
             self.is_open = False
             raise StreamLost("the stream to the peer ended")
@@ -161,19 +197,40 @@ class PeerState:
         """Keep the transaction's event for its completion."""
         self.event = (name, payload)
 
-    def flush(self) -> None:
-        """Send every write.
+    def flush(self, done: Callable[[ContractError | None], None]) -> None:
+        """Send every write; the last one's answer is not waited for.
+
+        Args:
+            done: called once all are taken, as ``Exchange.ask_last`` says: with None, or with why the
+                transaction must not complete as a success.
 
         Raises:
-            PeerRefused, StreamLost: as ``Exchange.ask``; the transaction must not complete as a success.
+            PeerRefused, StreamLost: as ``Exchange.ask``; ``done`` is not called then.
         """
+        waiting: tuple[int, bytes] | None = None
+        for request in self._requests():
+            if waiting is not None:
+                self._exchange.ask(*waiting)
+            waiting = request
+        if waiting is None:
+            done(None)
+        else:
+            self._exchange.ask_last(*waiting, done)
+
+    def _requests(self) -> Iterator[tuple[int, bytes]]:
+        """Kind and payload of every request that the writes take."""
         if self._offer.writes == 1:
-            self._write_singly()
+            for key, value in self._writes.items():
+                if value is None:
+                    yield Message.DEL_STATE, chaincode_shim_pb2.DelState(key=key).SerializeToString()
+                else:
+                    write = chaincode_shim_pb2.PutState(key=key, value=value)
+                    yield Message.PUT_STATE, write.SerializeToString()
             return
         batch, size = chaincode_shim_pb2.WriteBatchState(), 0
         for key, value in self._writes.items():
             if len(batch.rec) == self._offer.writes or size > _BATCH_BYTES:
-                self._write(batch)
+                yield Message.WRITE_BATCH_STATE, batch.SerializeToString()
                 batch, size = chaincode_shim_pb2.WriteBatchState(), 0
             if value is None:
                 batch.rec.add(key=key, type=_Record.DEL_STATE)
@@ -181,19 +238,7 @@ class PeerState:
                 batch.rec.add(key=key, value=value, type=_Record.PUT_STATE)
                 size += len(value)
         if batch.rec:
-            self._write(batch)
-
-    def _write(self, batch: Any) -> None:
-        self._exchange.ask(Message.WRITE_BATCH_STATE, batch.SerializeToString())
-
-    def _write_singly(self) -> None:
-        for key, value in self._writes.items():
-            if value is None:
-                removal = chaincode_shim_pb2.DelState(key=key)
-                self._exchange.ask(Message.DEL_STATE, removal.SerializeToString())
-            else:
-                write = chaincode_shim_pb2.PutState(key=key, value=value)
-                self._exchange.ask(Message.PUT_STATE, write.SerializeToString())
+            yield Message.WRITE_BATCH_STATE, batch.SerializeToString()
 
     def _page(self, kind: int, payload: bytes) -> Any:
         return chaincode_shim_pb2.QueryResponse.FromString(self._exchange.ask(kind, payload))

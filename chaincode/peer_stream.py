@@ -163,21 +163,31 @@ class PeerStream:
 
     def _run(self, message: Any, exchange: Exchange) -> None:
         state = PeerState(exchange, self._offer)
-        outcome: bytes | ContractError
         try:
             outcome = self._call(message, state)
-            state.flush()
+            state.flush(lambda failure: self._end_one(message, exchange, failure or outcome, state.event))
         except ContractError as error:
-            outcome = error
+            self._end_one(message, exchange, error)
         except BaseException as error:  # even SystemExit: a peer that gets no reply waits for 30 s
             _log.error("transaction %s failed: %s", message.txid[:16], told_safely(error))
-            outcome = InternalError("the chaincode failed; its log names the transaction")
+            failure = InternalError("the chaincode failed; its log names the transaction")
+            self._end_one(message, exchange, failure)
+
+    def _end_one(
+        self,
+        message: Any,
+        exchange: Exchange,
+        outcome: bytes | ContractError,
+        event: tuple[str, bytes] | None = None,
+    ) -> None:
+        """A transaction is over: tell the peer. Its second end, by the stream's, does nothing."""
         exchange.is_open = False
-        self._forget((message.channel_id, message.txid))
+        if not self._forget((message.channel_id, message.txid)):
+            return
         if isinstance(outcome, StreamLost):
             _log.info("transaction %s lost its stream", message.txid[:16])
         else:
-            self._complete(message, outcome, state.event)
+            self._complete(message, outcome, event)
         self._slots.give_back()
 
     def _call(self, message: Any, state: PeerState) -> bytes:
@@ -205,9 +215,9 @@ class PeerStream:
         )
         return self._invoke(context, function, arguments[1])
 
-    def _forget(self, name: tuple[str, str]) -> None:
+    def _forget(self, name: tuple[str, str]) -> bool:
         with self._lock:
-            self._exchanges.pop(name, None)
+            return self._exchanges.pop(name, None) is not None
 
     def _complete(
         self, message: Any, outcome: bytes | ContractError, event: tuple[str, bytes] | None = None

@@ -19,7 +19,7 @@ class Endorsers:
 
     def __init__(self) -> None:
         self._known: tuple[str, ...] = ()
-        self._has_misled = False
+        self._is_given_up = False
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -30,7 +30,7 @@ class Endorsers:
         """They endorsed a transaction that is valid."""
         endorsers = transaction.get_endorsers()
         # By name one peer an organisation is asked, so a policy that wants two of one is left to the peer.
-        if not self._has_misled and len(set(endorsers)) == len(endorsers):
+        if not self._is_given_up and len(set(endorsers)) == len(endorsers):
             self._known = endorsers
 
     @staticmethod
@@ -47,6 +47,6 @@ class Endorsers:
         """One of them did not endorse."""
         self._known = ()
 
-    def mislead(self) -> None:
+    def give_up(self) -> None:
         """They were not enough: some keys or calls want others, so that none are remembered any more."""
-        self._known, self._has_misled = (), True
+        self._known, self._is_given_up = (), True

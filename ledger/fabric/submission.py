@@ -149,7 +149,7 @@ async def submit_until_committed(
             return Committed(status.transaction_id, status.block_number, transaction.get_result())
         failure = CommitError(status.code, status.transaction_id, status.block_number)
         if remembered and failure.is_unendorsed:
-            memory.mislead()
+            memory.give_up()
             continue
         # Of those who meet in a block one wins: who comes back within a block's time meets the same ones.
         took = time.monotonic() - begun

@@ -18,6 +18,7 @@ from fake_peer import FakePeer, Message
 from stream_contract import PACKAGE, Start, contract, refusal
 
 from chaincode.api import GetOrganisation, Organisation, RegisterOrganisation
+from chaincode.context import Context
 from chaincode.errors import error_from_message
 from chaincode.payloads import decode_result
 from chaincode.registry import invoke
@@ -128,25 +129,71 @@ def test_a_transaction_that_is_open_is_not_opened_twice(start: Start, creator: b
     assert not first.done()
 
 
-def test_a_lost_stream_frees_its_transactions_and_the_peer_comes_back(creator: bytes) -> None:
-    server = ChaincodeServer(contract, PACKAGE, "127.0.0.1:0", limits=Limits(workers=1, open_transactions=1))
+ONE = Limits(workers=1, open_transactions=1)
+
+
+def assert_is_free(server: ChaincodeServer, creator: bytes) -> None:
+    """The only worker and the only place are free again as soon as the loss is noticed."""
+    peer = FakePeer(server.port, {"a": b"1"})
+    deadline = time.monotonic() + 10
+    while (response := peer.call(creator, b"get", b"a", transaction="t2")).status == 503:
+        assert time.monotonic() < deadline
+    assert response.payload == b"1"
+    peer.hang_up()
+
+
+@pytest.mark.parametrize("function", [b"get", b"delete"])
+def test_a_lost_stream_frees_its_transactions_and_the_peer_comes_back(
+    creator: bytes, function: bytes
+) -> None:
+    server = ChaincodeServer(contract, PACKAGE, "127.0.0.1:0", limits=ONE)
     server.start()
     try:
-        first = FakePeer(server.port, {})
-        first.silent.add("slow")
-        first.begin(creator, b"get", b"slow", transaction="t1")
-        while not first.log:
+        peer = FakePeer(server.port, {})
+        peer.silent.add("slow")
+        peer.begin(creator, function, b"slow", transaction="t1")
+        while not peer.log:
             time.sleep(0.01)
-        first.hang_up()
-        second = FakePeer(server.port, {"a": b"1"})
-        # The only worker and the only place are free again as soon as the loss is noticed.
-        deadline = time.monotonic() + 10
-        while (response := second.call(creator, b"get", b"a", transaction="t2")).status == 503:
-            assert time.monotonic() < deadline
-        assert response.payload == b"1"
-        second.hang_up()
+        peer.hang_up()
+        assert_is_free(server, creator)
     finally:
         server.stop(2)
+
+
+def test_a_stream_that_is_lost_before_the_first_request_frees_its_transaction(creator: bytes) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def run(context: Context, function: str, argument: bytes) -> bytes:
+        if function != "delete":
+            return contract(context, function, argument)
+        entered.set()
+        assert leave.wait(20)
+        return contract(context, function, argument)
+
+    server = ChaincodeServer(run, PACKAGE, "127.0.0.1:0", limits=ONE)
+    server.start()
+    try:
+        peer = FakePeer(server.port, {})
+        peer.begin(creator, b"delete", b"a", transaction="t1")
+        assert entered.wait(20)
+        peer.hang_up()
+        while server._servicer._streams:
+            time.sleep(0.01)
+        leave.set()
+        assert_is_free(server, creator)
+        assert not peer.log
+    finally:
+        server.stop(2)
+
+
+def test_the_last_writes_answer_takes_no_worker(start: Start, creator: bytes) -> None:
+    peer = start(workers=1, open_transactions=9)
+    peer.silent.add("slow")
+    slow = peer.begin(creator, b"delete", b"slow", transaction="t1")
+    assert peer.call(creator, b"get", b"a", transaction="t2").status == 200
+    assert not slow.done()
+    peer.send(Message(type=Message.RESPONSE, txid="t1", channel_id="edge-a"))
+    assert proposal_response_pb2.Response.FromString(slow.result(20).payload).status == 200
 
 
 def test_a_stop_lets_open_transactions_end(creator: bytes) -> None:

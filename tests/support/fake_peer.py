@@ -52,6 +52,7 @@ class FakePeer:
         self.unwritable: set[str] = set()
         """Keys that are read, and refused when they are written."""
         self.silent: set[str] = set()
+        """Keys whose reading, or deletion, is not answered."""
         self.log: list[tuple[str, str]] = []
         self.package = ""
         self.keepalives: queue.Queue[Any] = queue.Queue()
@@ -188,7 +189,10 @@ class FakePeer:
                 assert record.type in (Message.PUT_STATE, Message.DEL_STATE)
                 writes[record.key] = record.value if record.type == Message.PUT_STATE else None
         elif kind == Message.DEL_STATE:
-            writes[chaincode_shim_pb2.DelState.FromString(raw).key] = None
+            key = chaincode_shim_pb2.DelState.FromString(raw).key
+            if key in self.silent:
+                return
+            writes[key] = None
         elif kind == Message.GET_STATE_BY_RANGE:
             asked = chaincode_shim_pb2.GetStateByRange.FromString(raw)
             pairs = [
