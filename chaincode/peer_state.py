@@ -69,7 +69,7 @@ class Exchange:
     def deliver(self, answer: Any) -> None:
         """Hand in the peer's answer; None when the stream is lost."""
         with self._lock:
-            last = self._last
+            last, self._last = self._last, None
             if last is None:
                 self._answers.put(answer)
         if last is not None:
@@ -81,8 +81,11 @@ class Exchange:
         Args:
             kind: as ``ask``.
             payload: as ``ask``.
-            done: called with what ``ask`` would have raised, or None, by whoever delivers the answer; again
-                where the stream ends at the same time.
+            done: called once with what ``ask`` would have raised, or None, by whoever delivers the answer.
+
+        Raises:
+            PeerRefused: the peer has answered what it was not asked.
+            StreamLost: as ``ask``.
         """
 
         def last(answer: Any) -> None:
@@ -93,13 +96,16 @@ class Exchange:
             else:
                 done(None)
 
+        self._check_open()
         with self._lock:
-            self._last = last
-            is_lost = not self._answers.empty()  # before anything was asked for: the stream's end
-        if is_lost:
-            last(None)
-        else:
-            self._send(Message(type=kind, payload=payload, txid=self._transaction, channel_id=self._channel))
+            self.is_open = False  # whoever asked now would wait for ever
+            is_early = not self._answers.empty()
+            if not is_early:
+                self._last = last
+        if is_early:
+            self._read(kind, self._answers.get())
+            raise PeerRefused("the peer answered what it was not asked")
+        self._send(Message(type=kind, payload=payload, txid=self._transaction, channel_id=self._channel))
 
     def ask(self, kind: int, payload: bytes) -> bytes:
         """Send one request and wait for its answer.
@@ -108,10 +114,13 @@ class Exchange:
             PeerRefused: the peer answered ERROR, or with something else than an answer.
             StreamLost: the stream, or the transaction, has ended.
         """
-        if not self.is_open:
-            raise StreamLost("the transaction is over")
+        self._check_open()
         self._send(Message(type=kind, payload=payload, txid=self._transaction, channel_id=self._channel))
         return self._read(kind, self._answers.get())
+
+    def _check_open(self) -> None:
+        if not self.is_open:
+            raise StreamLost("the transaction is over")
 
     def _read(self, kind: int, answer: Any) -> bytes:
         if answer is None:
@@ -201,8 +210,8 @@ class PeerState:
         """Send every write; the last one's answer is not waited for.
 
         Args:
-            done: called once all are taken, as ``Exchange.ask_last`` says: with None, or with why the
-                transaction must not complete as a success.
+            done: called once, with None when all are taken, or with why the transaction must not complete
+                as a success: here where nothing was written, else by whoever delivers the last answer.
 
         Raises:
             PeerRefused, StreamLost: as ``Exchange.ask``; ``done`` is not called then.

@@ -1,8 +1,8 @@
 """One stream of ``ChaincodeMessage`` between a Fabric peer and the contracts.
 
 One queue feeds the stream's writer, so concurrent transactions never write at once; each transaction runs in
-a thread of a bounded pool and always gets its COMPLETED, whatever the contract does. Logs name transactions
-and types, never keys or values.
+a thread of a bounded pool, and ends where the answer to its last write arrives, in the reader's. It always
+gets its COMPLETED, whatever the contract does. Logs name transactions and types, never keys or values.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ Message: Final[Any] = chaincode_shim_pb2.ChaincodeMessage
 _OK: Final = 200
 
 _log = logging.getLogger(__name__)
+
+
+def _failed(message: Any, error: BaseException) -> InternalError:
+    _log.error("transaction %s failed: %s", message.txid[:16], told_safely(error))
+    return InternalError("the chaincode failed; its log names the transaction")
 
 
 class Slots:
@@ -165,30 +170,34 @@ class PeerStream:
         state = PeerState(exchange, self._offer)
         try:
             outcome = self._call(message, state)
-            state.flush(lambda failure: self._end_one(message, exchange, failure or outcome, state.event))
+            state.flush(
+                lambda failed: self._end_transaction(message, exchange, failed or outcome, state.event)
+            )
         except ContractError as error:
-            self._end_one(message, exchange, error)
+            self._end_transaction(message, exchange, error)
         except BaseException as error:  # even SystemExit: a peer that gets no reply waits for 30 s
-            _log.error("transaction %s failed: %s", message.txid[:16], told_safely(error))
-            failure = InternalError("the chaincode failed; its log names the transaction")
-            self._end_one(message, exchange, failure)
+            self._end_transaction(message, exchange, _failed(message, error))
 
-    def _end_one(
+    def _end_transaction(
         self,
         message: Any,
         exchange: Exchange,
         outcome: bytes | ContractError,
         event: tuple[str, bytes] | None = None,
     ) -> None:
-        """A transaction is over: tell the peer. Its second end, by the stream's, does nothing."""
+        """A transaction is over: tell the peer. A second end does nothing."""
         exchange.is_open = False
         if not self._forget((message.channel_id, message.txid)):
             return
-        if isinstance(outcome, StreamLost):
-            _log.info("transaction %s lost its stream", message.txid[:16])
-        else:
-            self._complete(message, outcome, event)
-        self._slots.give_back()
+        try:
+            if isinstance(outcome, StreamLost):
+                _log.info("transaction %s lost its stream", message.txid[:16])
+            else:
+                self._complete(message, outcome, event)
+        except Exception as error:  # a result or an event that is none; it may be the reader's thread
+            self._complete(message, _failed(message, error))
+        finally:
+            self._slots.give_back()
 
     def _call(self, message: Any, state: PeerState) -> bytes:
         try:

@@ -94,7 +94,7 @@ class FabricLedger:
             attempts: how often a transaction with read conflicts is tried, at least 1.
             in_flight: how many calls may be under way at once.
             endorsing_organisations: MSP ids; by default the peer finds who satisfies the policy, and they
-                are asked together from then on.
+                are asked together from then on, until one fails.
             client_certificate: PEM, where the peer wants mutual TLS.
             client_key: that certificate's.
             keepalive: as ``ledger.fabric.Endpoint``'s, seconds.
@@ -112,7 +112,7 @@ class FabricLedger:
         self._chaincode = chaincode
         self._attempts = max(1, attempts)
         self._in_flight = in_flight
-        self._endorsers = tuple(endorsing_organisations)
+        self._endorsing_organisations = tuple(endorsing_organisations)
         self._lock = threading.Lock()
         self._open: _Open | None = None
         self._closed = False
@@ -137,7 +137,7 @@ class FabricLedger:
                 (encode(message),),
                 timeout=timeout,
                 attempts=self._attempts,
-                endorsing_organizations=self._endorsers,
+                endorsing_organizations=self._endorsing_organisations,
                 outcomes=opened.follower,
                 endorsers=opened.endorsers,
             ),

@@ -19,10 +19,10 @@ the official clients for Go, Node and Java; what they do, this does::
 ``ledger.fabric.sync`` has the same words without ``await``, for programs with threads.
 
 Beyond the official clients: streams open again where they were (``Backoff``); ``submit_until_committed``
-tries read conflicts anew and resolves lost answers by the commit status; calls in flight are bounded below
-the peer's limit, and a peer that says it is busy is asked again. Every stage can be signed elsewhere
-(``get_bytes``, ``get_digest``, ``new_signed_…``); errors (``errors``) carry the transaction id and what each
-peer said.
+tries read conflicts anew, resolves lost answers by the commit status and, with ``Endorsers``, asks those who
+endorsed last without a first run; calls in flight are bounded below the peer's limit, and a peer that says it
+is busy is asked again. Every stage can be signed elsewhere (``get_bytes``, ``get_digest``, ``new_signed_…``);
+errors (``errors``) carry the transaction id and what each peer said.
 """
 
 from .backoff import Backoff

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .errors import EndorseError, read_response
+import grpc
+
+from .errors import EndorseError, MalformedMessage, read_response
 from .transactions import Transaction
 
 __all__ = ["Endorsers"]
@@ -14,11 +16,12 @@ class Endorsers:
     """Who endorsed last: they are asked together, until one of them fails; then the peer finds others.
 
     Left to itself a peer runs the call first, works out who else could endorse it, and asks them only then.
-    For the calls of one contract by one event loop.
+    For the calls of one contract by one event loop. Once they were not enough, it remembers nobody any more.
     """
 
     def __init__(self) -> None:
         self._known: tuple[str, ...] = ()
+        self._slow: tuple[str, ...] = ()
         self._is_given_up = False
 
     @property
@@ -28,24 +31,32 @@ class Endorsers:
 
     def learn(self, transaction: Transaction) -> None:
         """They endorsed a transaction that is valid."""
-        endorsers = transaction.get_endorsers()
+        try:
+            endorsers = tuple(sorted(transaction.get_endorsers()))
+        except MalformedMessage:
+            return  # who signed with what is no identity cannot be named
         # By name one peer an organisation is asked, so a policy that wants two of one is left to the peer.
-        if not self._is_given_up and len(set(endorsers)) == len(endorsers):
+        is_named_once = len(set(endorsers)) == len(endorsers)
+        if is_named_once and endorsers != self._slow and not self._is_given_up:
             self._known = endorsers
 
-    @staticmethod
-    def are_replaceable(asked: Sequence[str], error: EndorseError) -> bool:
-        """Whether a call that failed may yet be endorsed by others than those who were asked together.
+    def forget(self, asked: Sequence[str], error: EndorseError) -> bool:
+        """Those who were asked together did not all endorse.
 
         A refusal by the contract stands where all of them gave it. One of a few may lack a block that the
         others have; a peer that finds endorsers itself begins with its own organisation's.
-        """
-        refusals = sum(read_response(detail.message) is not None for detail in error.details)
-        return not error.is_mismatch and refusals < len(asked)
 
-    def forget(self) -> None:
-        """One of them did not endorse."""
-        self._known = ()
+        Returns:
+            Whether others may yet endorse the call.
+        """
+        refused = {detail.msp_id for detail in error.details if read_response(detail.message) is not None}
+        if set(asked) <= refused or error.is_too_large or error.is_busy:
+            return False
+        if self._known == tuple(asked):  # others may have been learnt meanwhile
+            self._known = ()
+        if error.code == grpc.StatusCode.DEADLINE_EXCEEDED:
+            self._slow = tuple(asked)  # else calls that take long would be cut short every other time
+        return True
 
     def give_up(self) -> None:
         """They were not enough: some keys or calls want others, so that none are remembered any more."""

@@ -220,8 +220,8 @@ class CommitError(GatewayError):
         return self.status in (codes.MVCC_READ_CONFLICT, codes.PHANTOM_READ_CONFLICT)
 
     @property
-    def is_unendorsed(self) -> bool:
-        """Whether those who endorsed it were not the ones that its policies want."""
+    def is_policy_failure(self) -> bool:
+        """Whether its endorsements do not satisfy the policies of what it writes."""
         return bool(self.status == transaction_pb2.TxValidationCode.ENDORSEMENT_POLICY_FAILURE)
 
 

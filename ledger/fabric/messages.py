@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from fabric_protos.common import common_pb2
-from fabric_protos.msp import identities_pb2
 from fabric_protos.orderer import ab_pb2
 from fabric_protos.peer import (
     chaincode_pb2,
@@ -111,8 +110,8 @@ class PreparedParts:
     channel: str
     result: bytes
     """The chaincode's response payload."""
-    endorsers: tuple[str, ...]
-    """MSP ids of who endorsed, one an endorsement."""
+    endorsers: tuple[bytes, ...]
+    """``msp.SerializedIdentity`` of who endorsed, one an endorsement; not read yet."""
 
 
 def read_prepared(payload: bytes) -> PreparedParts:
@@ -131,10 +130,7 @@ def read_prepared(payload: bytes) -> PreparedParts:
         proposal_response_pb2.ProposalResponsePayload, action.proposal_response_payload, "proposal response"
     )
     outcome = parse(proposal_pb2.ChaincodeAction, endorsed.extension, "chaincode action")
-    endorsers = tuple(
-        str(parse(identities_pb2.SerializedIdentity, each.endorser, "endorser").mspid)
-        for each in action.endorsements
-    )
+    endorsers = tuple(bytes(each.endorser) for each in action.endorsements)
     return PreparedParts(str(channel), bytes(outcome.response.payload), endorsers)
 
 

@@ -44,7 +44,7 @@ _ORDERERS: Final = Backoff(first=0.05, longest=1.0)
 _ORDERERS_PATIENCE: Final = 5.0
 """Seconds for which orderers that took nothing are asked again: an election takes that long."""
 _TOGETHER_SECONDS: Final = 10.0
-"""After this long those who endorsed last are given up, and the peer finds others."""
+"""Those who endorsed last are waited for so long, and not longer than half the time that is left."""
 _SUBMIT_SECONDS: Final = 5.0
 _RESEND_SECONDS: Final = 8.0
 """After this long without a commit a transaction is handed over again: who took it may have died."""
@@ -100,11 +100,12 @@ async def submit_until_committed(
         transaction_name: the function.
         arguments: as ``Contract.new_proposal``.
         timeout: seconds for all of it.
-        attempts: how many transactions at most.
+        attempts: how many transactions at most; one more where remembered endorsers were not enough.
         transient: as ``Contract.new_proposal``.
         endorsing_organizations: as ``Contract.new_proposal``.
         outcomes: learns of commits in another way than by a call for each.
-        endorsers: remembers who endorsed; not used where ``endorsing_organizations`` says who is to.
+        endorsers: remembers who endorsed; not used where ``endorsing_organizations`` says who is to, nor
+            with ``transient``.
 
     Raises:
         EndorseError: nothing was recorded; with a mismatch, or no known endorsers, after several attempts.
@@ -115,9 +116,11 @@ async def submit_until_committed(
     deadline = time.monotonic() + timeout
     patient = min(deadline, time.monotonic() + _PLAN_PATIENCE)
     attempt = refusals = 0
-    memory = endorsers if endorsers is not None and not endorsing_organizations else Endorsers()
+    memory = endorsers or Endorsers()
+    # Where something is transient, the peer asks nobody who may not have it.
+    is_open = endorsers is not None and not endorsing_organizations and not transient
     while True:
-        remembered = memory.known
+        remembered = memory.known if is_open else ()
         proposal = contract.new_proposal(
             transaction_name,
             arguments,
@@ -125,11 +128,12 @@ async def submit_until_committed(
             endorsing_organizations=endorsing_organizations or remembered,
         )
         try:
-            patience = _TOGETHER_SECONDS if remembered else float("inf")
-            transaction = await proposal.endorse(CallOptions(timeout=_left(deadline, patience)))
+            left = _left(deadline)
+            # The rest is for those whom the peer finds instead.
+            patience = min(_TOGETHER_SECONDS, left / 2) if remembered else left
+            transaction = await proposal.endorse(CallOptions(timeout=patience))
         except EndorseError as error:
-            if memory.are_replaceable(remembered, error) and time.monotonic() < deadline:
-                memory.forget()
+            if memory.forget(remembered, error) and time.monotonic() < deadline:
                 continue
             refusals += 1
             pause = _BEHIND.pause(refusals)
@@ -145,12 +149,14 @@ async def submit_until_committed(
         begun = time.monotonic()
         status = await order(transaction, deadline, outcomes)
         if status.successful:
-            memory.learn(transaction)
+            if is_open:
+                memory.learn(transaction)
             return Committed(status.transaction_id, status.block_number, transaction.get_result())
         failure = CommitError(status.code, status.transaction_id, status.block_number)
-        if remembered and failure.is_unendorsed:
+        if remembered and failure.is_policy_failure:
             memory.give_up()
-            continue
+            if time.monotonic() < deadline:
+                continue
         # Of those who meet in a block one wins: who comes back within a block's time meets the same ones.
         took = time.monotonic() - begun
         pause = uneven(0, took * min(attempt, _WIDEST))

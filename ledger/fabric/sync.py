@@ -295,7 +295,7 @@ class Transaction(_Signable):
         return self._inner.get_result()
 
     def get_endorsers(self) -> tuple[str, ...]:
-        """MSP ids of the organisations whose peers endorsed, one an endorsement."""
+        """As ``ledger.fabric.Transaction.get_endorsers``."""
         return self._inner.get_endorsers()
 
     def submit(self, options: CallOptions | None = None) -> SubmittedTransaction:

@@ -12,6 +12,7 @@ from typing import Any
 
 from fabric_protos.common import common_pb2
 from fabric_protos.gateway import gateway_pb2
+from fabric_protos.msp import identities_pb2
 from fabric_protos.peer import proposal_pb2, transaction_pb2
 
 from .client import Client
@@ -188,8 +189,15 @@ class Transaction:
         return self._read().result
 
     def get_endorsers(self) -> tuple[str, ...]:
-        """MSP ids of the organisations whose peers endorsed, one an endorsement."""
-        return self._read().endorsers
+        """MSP ids of the organisations whose peers endorsed, one an endorsement.
+
+        Raises:
+            MalformedMessage: one of them is no identity.
+        """
+        return tuple(
+            str(parse(identities_pb2.SerializedIdentity, each, "endorser").mspid)
+            for each in self._read().endorsers
+        )
 
     async def submit(self, options: CallOptions | None = None) -> SubmittedTransaction:
         """Hand the transaction to the ordering service. It may be handed over again: it is recorded once.

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -129,6 +131,13 @@ def test_a_transaction_that_is_open_is_not_opened_twice(start: Start, creator: b
     assert not first.done()
 
 
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 ONE = Limits(workers=1, open_transactions=1)
 
 
@@ -152,8 +161,7 @@ def test_a_lost_stream_frees_its_transactions_and_the_peer_comes_back(
         peer = FakePeer(server.port, {})
         peer.silent.add("slow")
         peer.begin(creator, function, b"slow", transaction="t1")
-        while not peer.log:
-            time.sleep(0.01)
+        until(lambda: bool(peer.log))
         peer.hang_up()
         assert_is_free(server, creator)
     finally:
@@ -177,8 +185,7 @@ def test_a_stream_that_is_lost_before_the_first_request_frees_its_transaction(cr
         peer.begin(creator, b"delete", b"a", transaction="t1")
         assert entered.wait(20)
         peer.hang_up()
-        while server._servicer._streams:
-            time.sleep(0.01)
+        until(lambda: not server._servicer._streams)
         leave.set()
         assert_is_free(server, creator)
         assert not peer.log
@@ -186,14 +193,36 @@ def test_a_stream_that_is_lost_before_the_first_request_frees_its_transaction(cr
         server.stop(2)
 
 
-def test_the_last_writes_answer_takes_no_worker(start: Start, creator: bytes) -> None:
-    peer = start(workers=1, open_transactions=9)
+@pytest.mark.parametrize("offer", [None, (1000, 1000)])
+def test_the_last_writes_answer_takes_no_worker(
+    start: Start, creator: bytes, offer: tuple[int, int] | None
+) -> None:
+    peer = start(workers=1, open_transactions=9, offer=offer)
     peer.silent.add("slow")
     slow = peer.begin(creator, b"delete", b"slow", transaction="t1")
     assert peer.call(creator, b"get", b"a", transaction="t2").status == 200
     assert not slow.done()
     peer.send(Message(type=Message.RESPONSE, txid="t1", channel_id="edge-a"))
     assert proposal_response_pb2.Response.FromString(slow.result(20).payload).status == 200
+
+
+@pytest.mark.parametrize("function", ["text", "text after a write", "event"])
+def test_what_cannot_be_told_is_an_internal_error_and_ends_nothing_else(
+    start: Start, creator: bytes, function: str
+) -> None:
+    def run(context: Context, called: str, argument: bytes) -> Any:
+        if called == "get":
+            return b"1"
+        if called != "text":
+            context.state.put("a", b"1")
+        if called == "event":
+            context.state.set_event("\ud800", b"")
+            return b""
+        return "no bytes"
+
+    peer = start(run=run, open_transactions=1)
+    assert refusal(peer.call(creator, function.encode(), b"")) == "internal-error"
+    assert peer.call(creator, b"get", b"", transaction="t2").payload == b"1"
 
 
 def test_a_stop_lets_open_transactions_end(creator: bytes) -> None:

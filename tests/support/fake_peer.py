@@ -52,7 +52,7 @@ class FakePeer:
         self.unwritable: set[str] = set()
         """Keys that are read, and refused when they are written."""
         self.silent: set[str] = set()
-        """Keys whose reading, or deletion, is not answered."""
+        """Keys whose reading is not answered, nor their deletion, nor a batch that holds them."""
         self.log: list[tuple[str, str]] = []
         self.package = ""
         self.keepalives: queue.Queue[Any] = queue.Queue()
@@ -182,6 +182,8 @@ class FakePeer:
             records = chaincode_shim_pb2.WriteBatchState.FromString(raw).rec
             assert self.offer is not None
             assert len(records) <= self.offer[1]
+            if self.silent & {record.key for record in records}:
+                return
             if (self.refused | self.unwritable) & {record.key for record in records}:
                 self._answer(message, Message.ERROR, b"secret text of the peer")
                 return

@@ -1,4 +1,4 @@
-"""Who endorsed is remembered, asked together, and given up when one of them fails."""
+"""Who endorsed is remembered, asked together, and forgotten when one of them fails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from ledger.fabric import (
     Endpoint,
     ErrorDetail,
     Identity,
+    MalformedMessage,
     Sign,
+    Transaction,
     connect,
     submit_until_committed,
 )
@@ -44,10 +46,10 @@ def submit(
     return endorsers
 
 
-def failure(*messages: str) -> Fault:
+def failure(*messages: str, organisations: Sequence[str] = TWO) -> Fault:
     details = tuple(
         ErrorDetail(f"peer:{7051 + at}", msp_id, message)
-        for at, (msp_id, message) in enumerate(zip(TWO, messages, strict=False))
+        for at, (msp_id, message) in enumerate(zip(organisations, messages, strict=False))
     )
     return Fault(grpc.StatusCode.ABORTED, "failed to collect enough transaction endorsements", details)
 
@@ -84,10 +86,12 @@ def test_who_is_named_is_asked_alone(
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(grpc.StatusCode.UNAVAILABLE, "no endorsers found for organization Org2MSP"),
+        Fault(grpc.StatusCode.UNAVAILABLE, "failed to find any endorsing peers for org(s): Org2MSP"),
         failure("connection refused"),
         failure(REFUSED),  # Org2MSP has endorsed: the other may lack a block
+        failure(REFUSED, REFUSED, organisations=("Org1MSP", "Org1MSP")),  # two peers of one
         failure(REFUSED, "connection refused"),
+        failure("ProposalResponsePayloads do not match"),
     ],
 )
 def test_when_one_fails_the_peer_finds_others(
@@ -121,18 +125,58 @@ def test_what_fails_with_any_is_told(
     assert not fake.faults["Endorse"]
 
 
-def test_one_that_hangs_is_given_up(
-    fake: FakeGateway,
-    endpoint: Endpoint,
-    member: Member,
-    known: Endorsers,
-    monkeypatch: pytest.MonkeyPatch,
+def test_those_who_are_slow_are_not_remembered_again(
+    fake: FakeGateway, endpoint: Endpoint, member: Member, known: Endorsers
 ) -> None:
-    monkeypatch.setattr("ledger.fabric.submission._TOGETHER_SECONDS", 0.3)
-    fake.faults["Endorse"].append(lambda: time.sleep(1))
+    fake.faults["Endorse"].append(lambda: time.sleep(2))
+    submit(endpoint, member, known, timeout=2.0)  # of which half is for them
+    assert asked(fake)[0] == ()
+    assert known.known == ()
     fake.endorsers = ("Org1MSP", "Org3MSP")
     submit(endpoint, member, known)
     assert known.known == fake.endorsers
+
+
+def test_those_who_use_up_the_time_are_forgotten(
+    fake: FakeGateway, endpoint: Endpoint, member: Member, known: Endorsers
+) -> None:
+    fake.faults["Endorse"].extend([lambda: time.sleep(1)] * 2)
+    with pytest.raises(EndorseError):
+        submit(endpoint, member, known, timeout=0.3)
+    assert known.known == ()
+
+
+def test_what_no_others_could_change_is_told_at_once(
+    fake: FakeGateway, endpoint: Endpoint, member: Member, known: Endorsers
+) -> None:
+    fake.faults["Endorse"].append(failure("received message larger than max (5 vs. 4)"))
+    with pytest.raises(EndorseError):
+        submit(endpoint, member, known)
+    assert known.known == TWO
+
+
+def test_nobody_is_named_where_data_is_transient(
+    fake: FakeGateway, endpoint: Endpoint, member: Member, known: Endorsers
+) -> None:
+    fake.endorsers = ("Org3MSP",)
+    submit(endpoint, member, known, transient={"secret": b"x"})
+    assert asked(fake) == [()]
+    assert known.known == TWO
+
+
+def test_who_is_no_identity_is_not_remembered(
+    fake: FakeGateway, endpoint: Endpoint, member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Transaction) -> tuple[str, ...]:
+        raise MalformedMessage("these bytes are no endorser")
+
+    monkeypatch.setattr(Transaction, "get_endorsers", broken)
+    assert submit(endpoint, member, Endorsers()).known == ()
+
+
+def test_a_late_failure_leaves_what_was_learnt_since(known: Endorsers) -> None:
+    assert known.forget(("Org1MSP", "Org3MSP"), EndorseError("no"))
+    assert known.known == TWO
 
 
 def test_where_they_are_not_enough_none_are_remembered(

@@ -56,6 +56,7 @@ def test_stages(fake: FakeGateway, endpoint: Endpoint, member: Member) -> None:
             )
             transaction = await proposal.endorse()
             assert transaction.get_result() == b"write|a"
+            assert transaction.get_endorsers() == ("Org2MSP",)
             assert len(fake.blocks) == 1
             submitted = await transaction.submit()
             assert submitted.get_result() == b"write|a"

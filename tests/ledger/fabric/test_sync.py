@@ -30,6 +30,7 @@ def test_every_stage(fake: FakeGateway, endpoint: Endpoint, member: Member) -> N
         assert submitted.get_status().successful
         assert submitted.get_result() == b"write|b"
         transaction = contract.new_proposal("write", ["c"]).endorse()
+        assert transaction.get_endorsers() == ()
         assert transaction.submit().get_status().block_number == 3
         assert contract.submit_until_committed("write", ["d"]).block_number == 4
         with network.get_block_events(start_block=2) as events:
