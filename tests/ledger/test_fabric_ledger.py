@@ -34,7 +34,7 @@ from ledger.errors import (
     Unavailable,
     UnknownOrganisation,
 )
-from ledger.fabric import Contract, SubmitError
+from ledger.fabric import SubmitError
 from ledger.fabric_ledger import FabricLedger
 from ledger.port import Receipt, evaluate_typed
 from network import Endpoint
@@ -281,19 +281,11 @@ def test_two_hundred_endorsements_at_once(fabric: FabricHarness) -> None:
     assert evaluate_typed(ledger, ListKeys("k", "l", 0, "")).text.count(",") == 199
 
 
-def test_who_endorsed_is_named_from_then_on(fabric: FabricHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    named = []
-
-    def new_proposal(self: Contract, *given: Any, **options: Any) -> Any:
-        named.append(tuple(options["endorsing_organizations"]))
-        return made(self, *given, **options)
-
-    made = Contract.new_proposal
-    monkeypatch.setattr(Contract, "new_proposal", new_proposal)
+def test_who_endorsed_is_remembered(fabric: FabricHarness) -> None:
     ledger = fabric.open()
     for number in range(2):
         ledger.submit(Put("named", str(number)))
-    assert named == [(), tuple(sorted(fabric.organisations))]
+        assert sorted(ledger._opened().endorsers.known) == sorted(fabric.organisations)
 
 
 def test_evaluate_after_wait_sees_that_height(fabric: FabricHarness) -> None:
