@@ -16,6 +16,8 @@ AccumulatorError
     └── InvalidAppendOnlyProof     the later value is not shown to contain the earlier one
 """
 
+from collections.abc import Callable
+
 
 class AccumulatorError(Exception):
     """Root of everything that this room raises on foreign input."""
@@ -51,6 +53,19 @@ class InvalidTable(AccumulatorError):
 
 class Cancelled(AccumulatorError):
     """The caller stopped the work before it was done."""
+
+    @classmethod
+    def raise_if(cls, cancelled: Callable[[], bool] | None) -> None:
+        """Ask the caller whether to stop.
+
+        Args:
+            cancelled: the caller's answer; None where he cannot stop the work.
+
+        Raises:
+            Cancelled: he says so.
+        """
+        if cancelled is not None and cancelled():
+            raise cls("the caller stopped the work")
 
 
 class InvalidProof(AccumulatorError):

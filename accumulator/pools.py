@@ -100,7 +100,7 @@ class WitnessPool:
         parameters.check_value(value_before)
         check_width(primes)
         if self._workers == 1 or len(primes) < _SMALL:
-            _raise_if_cancelled(cancelled)
+            Cancelled.raise_if(cancelled)
             made = all_membership_witnesses(parameters, value_before, primes)
             if each is not None:
                 each(0, made)
@@ -117,11 +117,6 @@ class WitnessPool:
                     self._workers, mp_context=get_context("spawn"), initializer=_end_with_parent
                 )
             return self._executor
-
-
-def _raise_if_cancelled(cancelled: Callable[[], bool] | None) -> None:
-    if cancelled is not None and cancelled():
-        raise Cancelled("the caller stopped the work")
 
 
 def _end_with_parent() -> None:
@@ -167,13 +162,13 @@ class _Run:
                 openings[opening] = first
             made = 0
             while openings or groups:
-                _raise_if_cancelled(cancelled)
+                Cancelled.raise_if(cancelled)
                 waiting: set[Future[Any]] = {*openings, *groups}
                 wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
                 for opening in [future for future in openings if future.done()]:
                     self._submit_groups(openings.pop(opening), opening.result(), groups)
                 for opened in [future for future in groups if future.done()]:
-                    _raise_if_cancelled(cancelled)  # each time: all may be done by now
+                    Cancelled.raise_if(cancelled)  # each time: all may be done by now
                     first, witnesses = groups.pop(opened), opened.result()
                     self._done[first : first + len(witnesses)] = witnesses
                     made += len(witnesses)

@@ -194,7 +194,6 @@ class LazyWitnesses:
             power = self._table.residue_power if self._table else None
             opened = []
             for part in root_factor(self._group, self._base, self._primes, self._upper, power):
-                if cancelled is not None and cancelled():
-                    raise Cancelled("the caller stopped the work")
+                Cancelled.raise_if(cancelled)
                 opened.append(part)
             self._groups, self._table = opened, None  # the table has done its work

@@ -105,7 +105,7 @@ class Exchange:
         if is_early:
             self._read(kind, self._answers.get())
             raise PeerRefused("the peer answered what it was not asked")
-        self._send(Message(type=kind, payload=payload, txid=self._transaction, channel_id=self._channel))
+        self._request(kind, payload)
 
     def ask(self, kind: int, payload: bytes) -> bytes:
         """Send one request and wait for its answer.
@@ -115,8 +115,11 @@ class Exchange:
             StreamLost: the stream, or the transaction, has ended.
         """
         self._check_open()
-        self._send(Message(type=kind, payload=payload, txid=self._transaction, channel_id=self._channel))
+        self._request(kind, payload)
         return self._read(kind, self._answers.get())
+
+    def _request(self, kind: int, payload: bytes) -> None:
+        self._send(Message(type=kind, payload=payload, txid=self._transaction, channel_id=self._channel))
 
     def _check_open(self) -> None:
         if not self.is_open:

@@ -98,8 +98,7 @@ class WitnessCache:
         of = self._range(statement)
         whole = statement.last - statement.first + 1
         for first in range(statement.first, statement.last + 1, _GROUP):
-            if cancelled is not None and cancelled():
-                raise Cancelled("the caller stopped the work")
+            Cancelled.raise_if(cancelled)
             members = range(first, min(first + _GROUP, statement.last + 1))
             with of.lock:
                 held = self._kept(members)

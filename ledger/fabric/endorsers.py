@@ -15,8 +15,9 @@ __all__ = ["Endorsers"]
 class Endorsers:
     """Who endorsed last: they are asked together, until one of them fails; then the peer finds others.
 
-    Left to itself a peer runs the call first, works out who else could endorse it, and asks them only then.
-    For the calls of one contract by one event loop. Once they were not enough, it remembers nobody any more.
+    Left to itself a peer runs the call first, works out who else could endorse it, and asks them only then
+    (Fabric 3.1.5, internal/pkg/gateway/endorse.go, planFromFirstEndorser). For the calls of one contract by
+    one event loop. Once they were not enough, it remembers nobody any more.
     """
 
     def __init__(self) -> None:
@@ -45,6 +46,10 @@ class Endorsers:
 
         A refusal by the contract stands where all of them gave it. One of a few may lack a block that the
         others have; a peer that finds endorsers itself begins with its own organisation's.
+
+        Args:
+            asked: their MSP ids; empty where the peer had found whom to ask.
+            error: what came of it.
 
         Returns:
             Whether others may yet endorse the call.

@@ -116,11 +116,10 @@ async def submit_until_committed(
     deadline = time.monotonic() + timeout
     patient = min(deadline, time.monotonic() + _PLAN_PATIENCE)
     attempt = refusals = 0
-    memory = endorsers or Endorsers()
-    # Where something is transient, the peer asks nobody who may not have it.
-    is_open = endorsers is not None and not endorsing_organizations and not transient
+    # What is transient goes only to those whom the peer finds: they may have it.
+    memory = Endorsers() if endorsers is None or endorsing_organizations or transient else endorsers
     while True:
-        remembered = memory.known if is_open else ()
+        remembered = memory.known
         proposal = contract.new_proposal(
             transaction_name,
             arguments,
@@ -149,8 +148,7 @@ async def submit_until_committed(
         begun = time.monotonic()
         status = await order(transaction, deadline, outcomes)
         if status.successful:
-            if is_open:
-                memory.learn(transaction)
+            memory.learn(transaction)
             return Committed(status.transaction_id, status.block_number, transaction.get_result())
         failure = CommitError(status.code, status.transaction_id, status.block_number)
         if remembered and failure.is_policy_failure:
