@@ -127,8 +127,13 @@ class Ingest:
         """Have readings recorded; each is answered by itself, in order."""
         with self._changed:
             self._arriving += len(submissions)
+            under_way = [self._under_way(one) for one in submissions]
         try:
-            checked = [self._check(partial(self._admission.admit, one)) for one in submissions]
+            # What is being recorded is not checked again: its time may be over meanwhile.
+            checked = [
+                pending or self._check(partial(self._admission.admit, one))
+                for pending, one in zip(under_way, submissions, strict=True)
+            ]
         except BaseException:
             with self._changed:
                 self._arrived(len(submissions))
@@ -199,7 +204,15 @@ class Ingest:
             for item in items
         ]
 
-    def _enqueue_all(self, items: Sequence[Answer | Candidate]) -> list[Pending | Answer | Candidate]:
+    def _under_way(self, submission: Submission) -> Pending | None:
+        """The first attempt of which this is the repetition, while it has no answer. The lock is held."""
+        first = self._slots.get((submission.reading.device, submission.reading.nonce))
+        is_its = first is not None and submission.key is not None and first.candidate.submission == submission
+        return first if is_its else None
+
+    def _enqueue_all(
+        self, items: Sequence[Pending | Answer | Candidate]
+    ) -> list[Pending | Answer | Candidate]:
         return [self._enqueue(item) if isinstance(item, Candidate) else item for item in items]
 
     def _enqueue(self, candidate: Candidate) -> Pending | Answer | Candidate:
@@ -209,9 +222,9 @@ class Ingest:
         """
         pending = Pending(candidate)
         use = candidate.key_use
-        if (other := self._slots.get(pending.slot)) is not None:
-            if use is not None and other.candidate.submission == candidate.submission:
-                return other
+        if (first := self._under_way(candidate.submission)) is not None:
+            return first
+        if pending.slot in self._slots:
             if not candidate.asked:
                 return candidate  # may be a repetition, which no other reading under way is to stop
             return Refusal("replayed-nonce", "a reading with this nonce is being recorded", field="nonce")

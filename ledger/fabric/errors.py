@@ -226,7 +226,10 @@ class CommitError(GatewayError):
 
 
 class OutcomeUnknown(GatewayError):
-    """The transaction may be recorded or not: ask for its commit status before anything is tried again."""
+    """The transaction may be recorded or not: ask for its commit status before anything is tried again.
+
+    ``details`` are the orderers' words, where they did not confirm that they have it.
+    """
 
 
 class EventsError(GatewayError):

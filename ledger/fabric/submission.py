@@ -186,14 +186,14 @@ async def order(transaction: Transaction, deadline: float, outcomes: Outcomes | 
 async def _order(
     transaction: Transaction, deadline: float, expected: asyncio.Future[Status] | None
 ) -> Status:
-    is_taken = await _hand_over(transaction, deadline)
+    doubt = await _hand_over(transaction, deadline)
     commit = transaction.submitted()
-    patience = _RESEND_SECONDS if is_taken else _DOUBTFUL_SECONDS
+    patience = _DOUBTFUL_SECONDS if doubt else _RESEND_SECONDS
     failures = 0
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
-            raise _unknown(transaction, "its commit status could not be had in time")
+            raise _unknown(transaction, "its commit status could not be had in time", doubt)
         try:
             return await _status(commit, expected, min(left, patience))
         except CommitStatusError as error:
@@ -201,16 +201,19 @@ async def _order(
                 failures += 1
                 await asyncio.sleep(min(max(0.0, left), _ORDERERS.pause(failures)))
             elif error.code != grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise _unknown(transaction, "its commit status is refused") from error
+                raise _unknown(transaction, "its commit status is refused", doubt) from error
         except GatewayClosed as error:
-            raise _unknown(transaction, "the gateway was closed meanwhile") from error
+            raise _unknown(transaction, "the gateway was closed meanwhile", doubt) from error
         patience = min(2 * patience, _RESEND_SECONDS)
         try:
             await transaction.submit(CallOptions(timeout=_left(deadline, _SUBMIT_SECONDS)))
-        except SubmitError:
-            continue  # the first handing over may have worked: only the commit status says
+            doubt = None
+        except SubmitError as error:
+            # An earlier handing over may have worked: only the commit status says. What the orderers said
+            # stands where this one merely ran out of time.
+            doubt = doubt if doubt is not None and error.is_unreachable else error
         except GatewayClosed as error:
-            raise _unknown(transaction, "the gateway was closed meanwhile") from error
+            raise _unknown(transaction, "the gateway was closed meanwhile", doubt) from error
 
 
 async def _status(commit: Commit, expected: asyncio.Future[Status] | None, timeout: float) -> Status:
@@ -222,8 +225,8 @@ async def _status(commit: Commit, expected: asyncio.Future[Status] | None, timeo
     return await commit.get_status(CallOptions(timeout=timeout))
 
 
-async def _hand_over(transaction: Transaction, deadline: float) -> bool:
-    """Submit; whether the orderers said that they have it. Otherwise they may have it all the same."""
+async def _hand_over(transaction: Transaction, deadline: float) -> SubmitError | None:
+    """Submit; None: the orderers said that they have it. After an error they may have it all the same."""
     give_up = min(deadline, time.monotonic() + _ORDERERS_PATIENCE)
     failures = 0
     while True:
@@ -231,22 +234,26 @@ async def _hand_over(transaction: Transaction, deadline: float) -> bool:
             await transaction.submit(CallOptions(timeout=_left(deadline, _SUBMIT_SECONDS)))
         except SubmitError as error:
             if not error.is_definite:
-                return False
+                return error
             failures += 1
             pause = _ORDERERS.pause(failures)
             if error.is_refused or time.monotonic() + pause >= give_up:
                 raise
             await asyncio.sleep(pause)
         else:
-            return True
+            return None
 
 
 def _left(deadline: float, most: float = float("inf")) -> float:
     return max(0.001, min(most, deadline - time.monotonic()))
 
 
-def _unknown(transaction: Transaction, why: str) -> OutcomeUnknown:
+def _unknown(transaction: Transaction, why: str, doubt: SubmitError | None) -> OutcomeUnknown:
+    """Not knowing for ``why``; whoever asks why nothing came of it is told what the orderers said last."""
     identifier = transaction.transaction_id
+    said = "" if doubt is None else f"; of handing it over the last time the peer said: {doubt.message}"
     return OutcomeUnknown(
-        f"transaction {identifier} was handed to the orderers: {why}", transaction_id=identifier
+        f"transaction {identifier} was handed to the orderers: {why}{said}",
+        transaction_id=identifier,
+        details=() if doubt is None else doubt.details,
     )

@@ -99,6 +99,29 @@ def test_the_same_reading_twice_at_once_is_recorded_once(bench: Bench) -> None:
         assert refused[0].problem.slug == wanted
 
 
+def test_a_repetition_gets_the_first_answer_though_its_time_is_over_while_that_commits(bench: Bench) -> None:
+    bench.ledger.gate.clear()
+    submission = bench.sign(b"x", key="k")
+    first = bench.later(submission)
+    assert bench.ledger.entered.acquire(timeout=5)
+    bench.now += 86400
+    again = bench.later(submission)
+    stranger = bench.later(bench.sign(b"y", key="k", nonce=submission.reading.nonce, at=-86400))
+    keyless = bench.later(replace(submission, key=None))
+    while not stranger or not keyless:
+        time.sleep(0.01)
+    assert not first
+    assert not again
+    bench.ledger.gate.set()
+    bench.join()
+    assert isinstance(first[0], Recorded)
+    assert again == first
+    assert [one[0].problem.slug for one in (stranger, keyless) if isinstance(one[0], Refusal)] == [
+        "stale"
+    ] * 2
+    assert len(bench.ledger.batches) == 1
+
+
 def test_a_key_settled_between_check_and_queue_is_not_used_twice(bench: Bench) -> None:
     """The second was checked before the first was there, and comes to the queue after its answer."""
     checked, go = threading.Event(), threading.Event()

@@ -252,8 +252,10 @@ def test_too_few_orderers_for_a_quorum_may_have_taken_it(
     assert fake.find(done.transaction_id) == (1, CODE.VALID)
     assert fake.calls == ["Endorse", "Submit", "CommitStatus"]
     fake.faults["Submit"].extend([fault] * 99)
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknown) as caught:
         submit(endpoint, member, timeout=1.0)
+    assert caught.value.details == failed
+    assert words in str(caught.value)
 
 
 def test_peers_that_differ_are_asked_again(fake: FakeGateway, endpoint: Endpoint, member: Member) -> None:
