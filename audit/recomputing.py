@@ -103,6 +103,8 @@ class _Proven:
 def _prove(system: AuditedSystem, run: Run, trust: TrustRoot) -> _Proven:
     """Verify the lineage of the run's newest accepted version."""
     index = system.indexes[system.trust.main]
+    with translated():
+        index.sync()
     version = 0
     while version < run.rounds and index.find_all(
         ACCEPTED, f"{Subject.AGGREGATE.value}/{run.run}/{version + 1}"

@@ -46,7 +46,7 @@ def audit(deployment: Deployment, out: Path, run: str, rounds: int, record: byte
             call_public(["audit", "model", run, str(rounds), "--contents", *trust, *there]),
         ),
         ("anchors of all chains", call_public(["audit", "anchors", *trust, *there])),
-        ("spot check", call_public(["recompute", run, "--sample", str(sample), *there])),
+        ("spot check", call_public(["recompute", run, "--sample", str(sample), *trust, *there])),
     ]
     for path in sorted((out / "bundles").glob("*.json")):
         audits.append((path.stem, call_public(["audit", "bundle", str(path), *trust])))

@@ -10,6 +10,7 @@ from audited import FakeReplayer, audited
 from audit.spotcheck import commit_nonce
 from chaincode.api import GetRecord, GetStep
 from chaincode.payloads import decode_result, encode_result
+from ledger.index import ChainIndex
 from protocol.encodings import sha256
 
 
@@ -60,6 +61,23 @@ def test_under_a_trust_root_the_steps_are_proved_before_they_are_drawn(world, sy
     value = json.loads(output)
     assert (code, value["population"], value["proven"]) == (0, 6, True)
     assert not json.loads(commands.run(commands.audit, *words[:4], "--json")[1])["proven"]
+
+
+def test_under_a_trust_root_a_process_that_has_read_no_chain_yet_reads_them(world, system, files, tmp_path):
+    """As the command line does, whose indexes are as old as its last run."""
+    fresh = {
+        chain: ChainIndex(ledger, world.parameters[chain], tmp_path / chain)
+        for chain, ledger in world.ledgers.items()
+    }
+    try:
+        system = replace(audited(world, with_weights(world, system), FakeReplayer()), indexes=fresh)
+        words = ("recompute", "digits", "--sample", 6, "--trust", files / "trust.json", "--json")
+        commands = Commands(system)
+        code, output = commands.run(commands.audit, *words)
+        assert (code, json.loads(output)["proven"]) == (0, True)
+    finally:
+        for index in fresh.values():
+            index.close()
 
 
 class Lying:
