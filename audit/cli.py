@@ -181,12 +181,12 @@ def _add_anchors(app: typer.Typer, opener: Opener) -> None:
         def work(system: AuditedSystem) -> Outcome:
             from audit.live import audit_anchors
 
-            report, newest = audit_anchors(system, trust_of(system, trust))
+            report, statements = audit_anchors(system, trust_of(system, trust))
             if state is not None:
                 before = load_state(state)
                 for chain, heads in report.heads.items():
                     before.check_head(chain, heads.get(chain, 0))
-                remember(state, newest)
+                remember(state, statements)
             line = f"{report.statements} statements agree at {report.sightings} places"
             fields = {
                 "statements": report.statements,

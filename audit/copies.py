@@ -65,7 +65,10 @@ def audit_copies(
         _put_all(known, facts.accepted, f"the copy of {facts.chain}")
     compared = {chain: compare_with(facts, known[chain]) for chain, facts in found.items()}
     if state is not None:
-        remember(state, (), [block for facts in found.values() for block in facts.configuration_blocks])
+        own = [SignedStatement(one, ()) for facts in found.values() for one in facts.statements]
+        accepted = [signed for facts in found.values() for signed in facts.accepted]
+        configurations = [block for facts in found.values() for block in facts.configuration_blocks]
+        remember(state, [*own, *accepted], configurations)
     return Outcome(
         ExitCode.VERIFIED,
         "; ".join(_line(facts, compared[chain], left_out[chain]) for chain, facts in found.items()),

@@ -94,7 +94,7 @@ def audit_anchors(
     """Compare what every chain says about itself with what the others accepted.
 
     Returns:
-        The report, and the newest statement of every chain that carries a quorum's signatures (to remember).
+        The report, and every statement that carries a quorum's signatures (to remember), once each.
 
     Raises:
         AuditError: see ``audit.anchors.compare``.
@@ -111,12 +111,12 @@ def audit_anchors(
             with translated():
                 _check_genesis(system, trust)
         raise
-    newest: dict[str, SignedStatement] = {}
+    # All of them and not the newest alone: another history may be longer than the one that was seen.
+    quorate: dict[tuple[str, int], SignedStatement] = {}
     for one in sightings:
-        chain, number = one.key
-        quorate = chain in rosters and len(one.signed.signatures) == rosters[chain].threshold
-        if quorate and (chain not in newest or number > newest[chain].statement.number):
-            newest[chain] = one.signed
+        chain, _ = one.key
+        if chain in rosters and len(one.signed.signatures) == rosters[chain].threshold:
+            quorate.setdefault(one.key, one.signed)
     for trusted in trust.chains:
         for one in sightings:
             statement = one.signed.statement
@@ -129,7 +129,7 @@ def audit_anchors(
         if held < trusted.checkpoint.number:
             why = f"{held} anchors, but the trust root knows anchor {trusted.checkpoint.number}"
             raise Invalid(Check.ROLLBACK, why, trusted.chain)
-    return report, tuple(newest[chain] for chain in sorted(newest))
+    return report, tuple(quorate[key] for key in sorted(quorate))
 
 
 # ---------------------------------------------------------------------- anchors

@@ -113,7 +113,10 @@ def _prove(system: AuditedSystem, run: Run, trust: TrustRoot) -> _Proven:
     if not version:
         raise Unverifiable(Check.PENDING, f"run {run.run} has no accepted version yet to hold steps against")
     with translated():
-        bundle = system.prover.model_bundle(run.run, version)
+        try:
+            bundle = system.prover.model_bundle(run.run, version)
+        except (NotFound, Corrupt) as error:  # a data set's manifest: withheld, as any other input may be
+            raise Invalid(Check.SPOT_CHECK, f"an input is withheld: {error}", run.run) from error
     facts = verify_bundle(bundle, trust).facts
     assert isinstance(facts, LineageFacts)
     contents = {

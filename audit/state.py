@@ -48,7 +48,8 @@ class KnownChain:
 
     chain: str
     newest: SignedStatement
-    """Kept whole, with its signatures: it is the evidence should the chain be told differently."""
+    """Kept whole, with its signatures: it is the evidence should the chain be told differently. Without any
+    where it was computed from a copy of the chain's blocks."""
     seen: tuple[Seen, ...]
     """Sorted by number, the newest included."""
 
@@ -100,9 +101,11 @@ class AuditState:
             Invalid: a statement whose place contradicts the newest one (check ``rollback``).
         """
         known = {one.chain: one for one in self.chains}
-        for signed in sorted(statements, key=lambda one: (one.statement.chain, one.statement.number)):
-            chain = signed.statement.chain
-            known[chain] = _admit_one(known.get(chain), signed)
+        further: dict[str, list[SignedStatement]] = defaultdict(list)
+        for signed in sorted(statements, key=lambda one: one.statement.number):
+            further[signed.statement.chain].append(signed)
+        for chain, told in further.items():
+            known[chain] = _admit_all(known.get(chain), told)
         blocks = {block.key: block for block in (*configurations, *self.configurations)}
         return AuditState(
             SCHEMA,
@@ -227,30 +230,29 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _admit_one(known: KnownChain | None, signed: SignedStatement) -> KnownChain:
-    statement = signed.statement
-    seen = Seen(statement.number, statement.digest())
-    where = f"{statement.chain} anchor {statement.number}"
-    if known is None:
-        return KnownChain(statement.chain, signed, (seen,))
-    newest = known.newest.statement
-    for old in known.seen:
-        if old.number == seen.number and old.statement != seen.statement:
-            evidence = (known.newest, signed) if newest.number == seen.number else (signed,)
+def _admit_all(known: KnownChain | None, statements: Sequence[SignedStatement]) -> KnownChain:
+    """What is known of one chain with further statements, which are sorted by number."""
+    seen = {} if known is None else {one.number: one.statement for one in known.seen}
+    newest = statements[0] if known is None else known.newest
+    for signed in statements:
+        statement, top = signed.statement, newest.statement
+        number, digest = statement.number, statement.digest()
+        where = f"{statement.chain} anchor {number}"
+        before = seen.setdefault(number, digest)
+        if before != digest:
+            evidence = (newest, signed) if top.number == number else (signed,)
             raise Conflict(
                 Check.CONFLICT,
-                f"the statement differs from the one seen before (digest {old.statement.hex()})",
+                f"the statement differs from the one seen before (digest {before.hex()})",
                 evidence,
                 where,
             )
-    if statement.number > newest.number:
-        if contradicts_order(newest, statement):
-            raise Invalid(Check.ROLLBACK, f"does not continue anchor {newest.number} seen before", where)
-        return KnownChain(statement.chain, signed, (*known.seen, seen))
-    if statement.number < newest.number and contradicts_order(statement, newest):
-        raise Invalid(Check.ROLLBACK, f"contradicts anchor {newest.number} seen before", where)
-    if seen in known.seen:
-        return known
+        if number > top.number and contradicts_order(top, statement):
+            raise Invalid(Check.ROLLBACK, f"does not continue anchor {top.number} seen before", where)
+        if number < top.number and contradicts_order(statement, top):
+            raise Invalid(Check.ROLLBACK, f"contradicts anchor {top.number} seen before", where)
+        if number > top.number or (number == top.number and not newest.signatures):
+            newest = signed  # with signatures rather than without: they are the evidence
     return KnownChain(
-        known.chain, known.newest, tuple(sorted((*known.seen, seen), key=lambda one: one.number))
+        newest.statement.chain, newest, tuple(Seen(number, seen[number]) for number in sorted(seen))
     )

@@ -105,7 +105,9 @@ def add_edge(
         progress: called with one line a stage.
 
     Raises:
-        TopologyError: there is such a chain, or its organisations' names do not follow from the last edge's.
+        TopologyError: it cannot be a chain's name, its organisations' names do not follow from the last
+            edge's, or the network is on several hosts.
+        PortTaken: somebody else listens where its processes would.
         NetworkError: as ``up``.
     """
     layout = Layout.of(root)
@@ -113,7 +115,15 @@ def add_edge(
     find_programs(fabric_bin)
     with working_alone(layout.run):
         if chain not in {edge.chain for edge in network.topology.edges}:
-            write_text(layout.topology, dump_topology(network.topology.with_edge(chain)))
+            wanted = network.topology.with_edge(chain)
+            if len(wanted.hosts) > 1:
+                raise TopologyError(
+                    f"the network is on several hosts ({', '.join(wanted.hosts)}), which must have one "
+                    "another's certificates: no edge can be added to it"
+                )
+            # Before the edge is written down: no command takes it out again.
+            _check_ports(layout, wanted, _host(wanted, host))
+            write_text(layout.topology, dump_topology(wanted))
         # Otherwise it was added by a call that was ended before it was done: `up` goes on where it stopped.
     return up(root, None, probe, host=host, fabric_bin=fabric_bin, progress=progress)
 
@@ -229,7 +239,9 @@ def _host(topology: Topology, host: str | None) -> str:
     known = ", ".join(topology.hosts)
     if host is None:
         if len(topology.hosts) > 1:
-            raise TopologyError(f"the topology has several hosts ({known}): say which one this is")
+            raise TopologyError(
+                f"the topology has several hosts ({known}): say which one this is, by `--host`"
+            )
         return next(iter(topology.hosts))
     if host not in topology.hosts:
         raise TopologyError(f"the topology has no host {host!r}; it has {known}")

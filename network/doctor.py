@@ -76,6 +76,7 @@ def doctor(
         *_files(),
         *_clock(several=len(topology.hosts) > 1),
         *_identities(layout),
+        *_revocations(layout, topology),
         *_records(layout),
     ]
 
@@ -231,6 +232,17 @@ def _identities(layout: Layout) -> Iterator[Finding]:
                 yield Finding("problem", name, "is not valid yet", "set this host's clock")
     if first is not None:
         yield Finding("good", "identities", f"{count} certificates; the first expires on {first:%Y-%m-%d}")
+
+
+def _revocations(layout: Layout, topology: Topology) -> Iterator[Finding]:
+    for msp_id in topology.msp_ids:
+        if layout.revoking(msp_id).exists():
+            yield Finding(
+                "problem",
+                f"identities/{msp_id}",
+                "a revocation was ended half-way: the chains may still take the lost certificate",
+                "`edgeproof network up` finishes it",
+            )
 
 
 def _records(layout: Layout) -> Iterator[Finding]:

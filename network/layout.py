@@ -67,6 +67,10 @@ class Layout:
         """Its MSP without any key."""
         return self.organisation(msp_id) / "msp"
 
+    def revoking(self, msp_id: str) -> Path:
+        """Names of the organisation's identities whose revocation is not finished, one a line."""
+        return self.organisation(msp_id) / "revoking"
+
     def tls_roots(self, msp_id: str) -> Path:
         """PEM of the authorities that its TLS endpoints are certified by."""
         return self.organisation(msp_id) / "tls-roots.pem"

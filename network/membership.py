@@ -9,8 +9,10 @@ from identity import DevelopmentAuthority, IdentityError
 from identity.files import read_file
 from network.config_update import change_msp, would_change
 from network.control import Keeper
-from network.errors import IdentityProblem, NetworkError
+from network.errors import IdentityProblem, NetworkError, NotReady
+from network.files import write_text
 from network.identities import write_folders, write_node_folder
+from network.layout import Layout
 from network.network import Network
 from network.own_material import msp_files, read_msp
 from network.processes import expected_nodes
@@ -19,7 +21,7 @@ from network.renewal import IdentityStatus, check_new_keys, identities, renew
 from network.restarts import restart_outdated
 from network.updates import read_configuration, update_channel
 
-__all__ = ["publish_msp", "revoke"]
+__all__ = ["finish_revocations", "publish_msp", "revoke"]
 
 Progress = Callable[[str], None]
 
@@ -87,7 +89,8 @@ def revoke(
     """Make certificates worthless, for instance after a key was lost: new ones with new keys take their
     places, and their organisations' chains are told what is revoked.
 
-    What was signed while a certificate was in force stays valid. Killed half-way, it may be called again.
+    What was signed while a certificate was in force stays valid. One that was ended half-way is finished by
+    ``finish_revocations``, or by another call.
 
     Args:
         root: the network's folder.
@@ -99,6 +102,7 @@ def revoke(
 
     Raises:
         IdentityProblem: no such identity, or none that can be revoked here.
+        NotReady: a chain that has to be told does not answer; nothing is changed then.
         NetworkError: as ``renew`` and ``publish_msp``.
     """
     network = Network(root)
@@ -115,14 +119,68 @@ def revoke(
         if "tls" in Path(name).name:
             raise IdentityProblem(f"{name}: Fabric heeds no revocation list in TLS; `renew --new-keys` it")
     chosen = [known[name] for name in dict.fromkeys(names)]
+    organisations = list(dict.fromkeys(status.msp_id for status in chosen))
     with working_alone(layout.run):
         for status in chosen:
             check_new_keys(network, status)
+        for msp_id in organisations:
+            _check_chains(network, msp_id)
+        for msp_id in organisations:
+            begun = dict.fromkeys(
+                [*_begun(layout, msp_id), *(one.name for one in chosen if one.msp_id == msp_id)]
+            )
+            write_text(layout.revoking(msp_id), "".join(f"{name}\n" for name in begun))
         for status in chosen:
             # Nobody heeds the list before it is published, by an administrator that is not on it.
             former = read_file(layout.root / status.name / "cert.pem")
             DevelopmentAuthority.load(layout.authority(status.msp_id)).revoke(former)
     replaced = renew(root, [status.name for status in chosen], new_keys=True, progress=progress)
-    for msp_id in dict.fromkeys(status.msp_id for status in chosen):
+    for msp_id in organisations:
         publish_msp(root, msp_id, progress=progress)
+        layout.revoking(msp_id).unlink(missing_ok=True)
     return replaced
+
+
+def finish_revocations(
+    root: Path, *, host: str | None = None, progress: Progress = lambda line: None
+) -> list[IdentityStatus]:
+    """Revoke once more what a call of ``revoke`` that was ended half-way had begun with.
+
+    The certificates that stand there now are revoked with the former ones: it is not known how far it came.
+
+    Args:
+        root: the network's folder.
+        host: only organisations whose chains are on this host.
+        progress: called with one line a step.
+
+    Returns:
+        What took their places; empty where nothing was to be finished.
+
+    Raises:
+        NetworkError: as ``revoke``.
+    """
+    network = Network(root)
+    here = [chain for chain in network.topology.chains if host in (None, chain.host)]
+    names = [
+        name
+        for msp_id in dict.fromkeys(one for chain in here for one in chain.msp_ids)
+        for name in _begun(network.layout, msp_id)
+    ]
+    if not names:
+        return []
+    progress(f"Finishing the revocation of {', '.join(names)}")
+    return revoke(root, names, progress=progress)
+
+
+def _begun(layout: Layout, msp_id: str) -> list[str]:
+    path = layout.revoking(msp_id)
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def _check_chains(network: Network, msp_id: str) -> None:
+    for chain in network.topology.chains:
+        if msp_id in chain.msp_ids:
+            try:
+                read_configuration(network, chain.chain)
+            except NotReady as error:
+                raise NotReady(f"nothing is revoked, for the chains could not be told. {error}") from error

@@ -43,6 +43,12 @@ def keep_running(
         keeper.keep([described[name]])
         wait_until_it_listens(known[name])
     keeper.keep(specs)
+    # Why one kept ending may be mended: it is judged by what it does from now on.
+    if waiting := [
+        state.name for state in keeper.states() if state.state == "restarting" and state.name in known
+    ]:
+        progress(f"Starting {', '.join(waiting)} again")
+        keeper.restart(waiting)
 
 
 def restart_outdated(keeper: Keeper, nodes: Iterable[Node], progress: Callable[[str], None]) -> None:

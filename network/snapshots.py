@@ -49,15 +49,19 @@ def snapshot(
     if target.absolute().is_relative_to(layout.root):
         raise SnapshotError(f"{target} lies in the network's own folder; write it somewhere else")
     topology = load_topology(layout.topology)
+    if target.exists():
+        raise SnapshotError(f"{target} is there already")
     with working_alone(layout.run), contextlib.ExitStack() as stack:
+        living = [record for record in Records(layout.run).living() if record.kind != "keeper"]
+        others = [f"{one.name} (process {one.process.pid})" for one in living if one.kind != "node"]
+        if others:  # before anything is paused, which would not stop them
+            raise SnapshotError(f"{', '.join(others)} writes to {root}: end `edgeproof run` first")
         if pause:
             stack.enter_context(_paused(layout, progress))
-        records = Records(layout.run)
-        running = [record.name for record in records.living() if record.kind != "keeper"]
-        if running:
+        elif living:
             raise SnapshotError(
-                f"{len(running)} processes run in {root} ({', '.join(running[:3])}…): end them by `edgeproof "
-                f"network down --root {root}`, or have the network paused (--pause)"
+                f"{len(living)} processes run in {root} ({', '.join(one.name for one in living[:3])}…): end "
+                f"them by `edgeproof network down --root {root}`, or have the network paused (--pause)"
             )
         progress(f"Writing {target}")
         return pack(

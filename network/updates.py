@@ -213,7 +213,10 @@ def _with_orderer(network: Network, chain: str, work: Callable[[_Orderer], T]) -
             except NotReady as error:
                 faults.append(str(error))
         if time.monotonic() > end:
-            raise NotReady(f"{chain}: no orderer answers: {'; '.join(faults)}")
+            raise NotReady(
+                f"{chain}: no orderer answers (`edgeproof network status` says what runs, `up` starts it): "
+                f"{'; '.join(faults)}"
+            )
         time.sleep(_PAUSE_S)
 
 

@@ -46,9 +46,9 @@ def up(
 ) -> None:
     """Make and start what is missing; return when a real transaction of two organisations is on every chain.
 
-    What is there is kept: `up` again changes nothing, `up` after `down` goes on, `up` after an `up` or a
-    `renew` that was interrupted finishes it. A process whose configuration or certificates have changed since
-    it started is restarted, one after the other.
+    What is there is kept: `up` again changes nothing, `up` after `down` goes on, `up` after an `up`, a
+    `renew` or a `revoke` that was interrupted finishes it. A process whose configuration or certificates have
+    changed since it started is restarted, one after the other.
     """
     chosen = choose_topology(root, topology)
     progress = progress_lines()
@@ -57,12 +57,14 @@ def up(
         from edgeproof.ready import probe
         from edgeproof.settings import Settings
         from network import up as bring_up
+        from network.membership import finish_revocations
 
         if modulus is not None:
             keep_modulus(root, chosen, modulus)
         fabric_bin = Settings.from_environment().fabric_bin
         brought = bring_up(root, chosen, probe, host=host or None, fabric_bin=fabric_bin, progress=progress)
         adopt(root, brought.topology, progress)  # which may have got edges since the one that was given
+        finish_revocations(root, host=host or None, progress=progress)
         print_table(look(root, host))
     where = "" if root == ROOT else f" --root {root}"
     progress(

@@ -141,12 +141,18 @@ def revoke(
 ) -> None:
     """Make lost certificates worthless: new keys take their places, and the running chains are told.
 
-    What was signed with them before stays valid. Not for TLS certificates: `renew --new-keys` those.
+    What was signed with them before stays valid. Not for TLS certificates: `renew --new-keys` those. One
+    that was interrupted is finished by `up`.
     """
     from network.membership import revoke as withdraw
     from network.renewal import holders
 
-    done = withdraw(root, names, progress=progress_lines())
+    progress = progress_lines()
+    try:
+        done = withdraw(root, names, progress=progress)
+    except KeyboardInterrupt:
+        progress("Stopped. The lost certificate may still be taken: `edgeproof network up` finishes this")
+        raise
     for status in done:
         typer.echo(f"{status.name}: revoked, and another until {status.valid_until:%Y-%m-%d}")
     _tell_holders(holders(root, done))

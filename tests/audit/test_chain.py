@@ -15,6 +15,7 @@ from audit.chain import check_chain, compare_with
 from audit.copies import audit_copies
 from audit.errors import AuditError, Check, Conflict
 from audit.live import translated
+from audit.state import load_state
 from ledger.block_files import serialise_block
 from protocol.blocks import data_hash, header_hash
 from protocol.bundle import serialise_bundle
@@ -263,6 +264,25 @@ def test_copies_are_held_against_one_another_and_the_auditor_s_files(world, trus
     )
     with pytest.raises(Conflict):
         audit_copies([forged], checked)
+
+
+def test_what_a_copy_showed_is_remembered(world, trust, blocks, tmp_path):
+    state = tmp_path / "state.json"
+    audit_copies([written(tmp_path / "edge-a", blocks)], trust, state=state)
+    statements = world.indexes["edge-a"].statements()
+    known = {one.chain: one for one in load_state(state).chains}
+    assert [one.statement for one in known["edge-a"].seen] == [one.digest() for one in statements]
+    assert known["main"].newest.signatures  # which edge-a accepted
+    earlier = written(tmp_path / "earlier", blocks[: statements[-1].height])
+    with pytest.raises(AuditError) as refusal:
+        audit_copies([earlier], trust, state=state)
+    assert refusal.value.check is Check.ROLLBACK
+    for block in blocks[1:]:
+        if block.metadata.metadata[2] == b"\x00":
+            block.metadata.metadata[2] = b"\x0b"
+            break
+    with pytest.raises(Conflict):
+        audit_copies([written(tmp_path / "forged", blocks)], trust, state=state)
 
 
 def test_what_is_left_out_at_the_end_is_said_and_never_hides_blocks(world, trust, blocks, tmp_path):

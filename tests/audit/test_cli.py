@@ -14,6 +14,7 @@ from world import MAIN, build_world
 
 from audit.errors import AuditError
 from audit.report import internal
+from audit.state import load_state, save_state
 from audit.verifier import read_bundle, read_trust, verify_bundle
 from protocol.encodings import canonical_json
 from protocol.trust import Checkpoint, serialise_trust
@@ -310,6 +311,22 @@ def test_anchors_are_compared(commands, tmp_path):
         value["heads"]["main"]["edge-a"] == value["heads"]["main"]["edge-b"] == value["heads"]["main"]["main"]
     )
     assert commands.run(commands.audit, "anchors", "--state", tmp_path / "state.json")[0] == 0
+
+
+def test_anchors_of_another_history_are_refused_however_long_it_is(commands, tmp_path):
+    """Each of them is held against what was seen, and not the newest alone."""
+    path = tmp_path / "state.json"
+    _, output = commands.run(commands.audit, "anchors", "--json", "--state", path)
+    heads = {chain: max(held.values()) for chain, held in json.loads(output)["heads"].items()}
+    state = load_state(path)
+    seen = {known.chain: [one.number for one in known.seen] for known in state.chains}
+    assert seen == {chain: list(range(1, head + 1)) for chain, head in heads.items()}
+    first, *_ = state.chains
+    assert len(first.seen) > 1
+    older = (replace(first.seen[0], statement=b"\x01" * 32), *first.seen[1:])
+    save_state(path, replace(state, chains=(replace(first, seen=older), *state.chains[1:])))
+    code, output = commands.run(commands.audit, "anchors", "--state", path)
+    assert (code, f"{first.chain} anchor 1" in output, "conflict" in output) == (1, True, True), output
 
 
 def test_exported_bundles_verify_with_the_file_alone(commands, files, tmp_path, world):

@@ -12,6 +12,7 @@ from chaincode.api import GetRecord, GetStep
 from chaincode.payloads import decode_result, encode_result
 from ledger.index import ChainIndex
 from protocol.encodings import sha256
+from store import NotFound
 
 
 def with_weights(world, system):
@@ -134,6 +135,20 @@ def test_withheld_inputs_fail_the_spot_check(world, system):
     code, output = commands.run(commands.audit, "recompute", "digits", "--sample", 1)
     assert (code, "an input is withheld" in output) == (1, True)
     assert replayer.asked == []
+
+
+def test_a_withheld_data_set_fails_the_spot_check_under_a_trust_root_too(world, system, files):
+    class Withholding:
+        def __getattr__(self, name):
+            return getattr(world.prover, name)
+
+        def model_bundle(self, run, version):
+            raise NotFound(b"\x06\xd1" * 16)
+
+    withheld = replace(audited(world, system.stores, FakeReplayer()), prover=Withholding())
+    commands = Commands(withheld)
+    code, output = commands.run(commands.audit, "recompute", "digits", "--trust", files / "trust.json")
+    assert (code, "an input is withheld" in output, "check spot-check" in output) == (1, True, True), output
 
 
 def test_a_spot_check_that_cannot_be_made_is_no_verdict(world, system, commands):

@@ -32,8 +32,9 @@ from ledger.fabric_ledger import FabricLedger
 from ledger.port import call, evaluate_typed
 from network import Network, down, renew, up
 from network.consenters import settle_orderers
-from network.errors import IdentityProblem, NetworkError
-from network.membership import publish_msp, revoke
+from network.doctor import doctor
+from network.errors import IdentityProblem, NetworkError, NotReady
+from network.membership import finish_revocations, publish_msp, revoke
 from network.records import working_alone
 from network.renewal import identities
 from network.topology_file import load_topology, named_topology
@@ -191,6 +192,46 @@ def test_a_revoked_member_is_turned_away_and_its_successor_let_in(network: Netwo
     probe(network, EDGE)
 
 
+def test_a_revocation_that_was_ended_half_way_is_finished(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"identities/{OWNER}/trainer"
+    former = Signer.load(network.root / name, msp_id=OWNER)
+    assert finish_revocations(network.root) == []
+
+    def ended(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("network.membership.publish_msp", ended)
+    with pytest.raises(KeyboardInterrupt):
+        revoke(network.root, [name])
+    monkeypatch.undo()
+    assert not refused(network, former)
+    found = [one for one in doctor(network.root, network.topology) if "revocation" in one.text]
+    assert [(one.level, one.subject) for one in found] == [("problem", f"identities/{OWNER}")]
+    assert [one.name for one in finish_revocations(network.root, host="local")] == [name]
+    deadline = time.monotonic() + 20
+    while not refused(network, former):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert not refused(network, Signer.load(network.root / name, msp_id=OWNER))
+    assert finish_revocations(network.root) == []
+
+
+def test_nothing_is_revoked_where_the_chains_cannot_be_told(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(*_: object) -> None:
+        raise NotReady("no orderer answers")
+
+    monkeypatch.setattr("network.membership.read_configuration", nobody)
+    folder = network.layout.organisation(OWNER)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(NotReady, match=r"nothing is revoked.*no orderer answers"):
+        revoke(network.root, [f"identities/{OWNER}/trainer"])
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
 def test_nothing_is_revoked_while_another_command_is_at_work(tmp_path: Path) -> None:
     layout, _ = prepared(tmp_path / "network", "dev")
     authority = layout.authority(OWNER)
@@ -221,9 +262,9 @@ def test_an_audit_follows_all_of_it_from_the_genesis_block(network: Network, tmp
     with Parts(deployment, "auditor", caches=tmp_path / "caches") as parts:
         trust = export_trust(parts)
     told = {chain.chain: len(chain.config_blocks) for chain in trust.chains}
-    # Orderers: one of main's with a new key, one with the same; edge-a's twice. Then the list, and the second
-    # authority.
-    assert told == {MAIN: 3, EDGE: 5}
+    # Orderers: one of main's with a new key, one with the same; edge-a's twice. Then the list, twice, and the
+    # second authority.
+    assert told == {MAIN: 3, EDGE: 6}
     first = [dataclasses.replace(chain, config_blocks=chain.config_blocks[:1]) for chain in trust.chains]
     early = dataclasses.replace(trust, chains=tuple(first))
     for chain in network.topology.chains:

@@ -84,10 +84,13 @@ def test_a_running_network_is_refused_or_paused(root: Path, tmp_path: Path) -> N
         "c": "stopped",
     }
     assert after["a"][1] != before["a"]
-    # Somebody who writes to the stores is not paused, and so refuses.
-    with register(root / "run", "services"), pytest.raises(SnapshotError, match="services"):
+    # Somebody who writes to the stores is not paused, and so refuses; nothing was paused for it, nor for an
+    # archive that is there.
+    with register(root / "run", "services"), pytest.raises(SnapshotError, match=r"services.*edgeproof run"):
         snapshot(root, tmp_path / "other", pause=True)
-    assert {state.name: state.state for state in keeper.states()}["a"] == "running"
+    with pytest.raises(SnapshotError, match="is there already"):
+        snapshot(root, tmp_path / "kept", pause=True)
+    assert {state.name: (state.state, state.pid) for state in keeper.states()} == after
 
 
 def test_a_cut_or_changed_archive_is_refused_and_leaves_nothing(root: Path, tmp_path: Path) -> None:
