@@ -15,7 +15,9 @@ from network.errors import KeeperError, NetworkError, ProcessFailed
 from network.halt import down
 from network.keeper import _Service
 from network.records import ProcessId, Record, Records, boot_id, register, working_alone
+from network.restarts import keep_running
 from network.supervisor import Supervisor
+from network.topology import Node
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(120)"]
 
@@ -292,3 +294,28 @@ def test_files_of_the_keeper_are_its_owners_alone(root: Path) -> None:
     modes = {path.name: path.stat().st_mode & 0o077 for path in (root / "run").iterdir()}
     assert set(modes.values()) == {0}, modes
     assert (root / "logs" / "a.log").stat().st_mode & 0o077 == 0
+
+
+def test_what_kept_ending_for_a_cause_that_is_gone_is_started_afresh(root: Path, tmp_path: Path) -> None:
+    """As a peer whose port somebody had taken: the next `up` judges it by what it does then."""
+    needed = tmp_path / "needed"
+    script = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).read_text(); time.sleep(120)"
+    described = [ProcessSpec("peer", [sys.executable, "-c", script, str(needed)])]
+    node = Node("peer", "peer", "edge-a", "one", "local", "127.0.0.1", {"grpc": 1})
+    keeper = Keeper.ensure(root)
+    keep_running(keeper, [node], described, lambda line: None)
+
+    def is_hopeless() -> bool:
+        try:
+            keeper.check()
+        except ProcessFailed:
+            return keeper.states()[0].state == "restarting"
+        return False
+
+    wait_for(is_hopeless, 30)
+    needed.write_text("")
+    told: list[str] = []
+    keep_running(keeper, [node], described, told.append)
+    keeper.check()
+    assert told == ["Starting peer again"]
+    wait_for(lambda: keeper.states()[0].state == "running")
