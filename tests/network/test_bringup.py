@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from fabric_network import fabric_bin, on_free_ports
@@ -27,7 +28,9 @@ from ledger.port import Ledger, call, evaluate_typed
 from network import Network, Topology, add_edge, down, renew, up, upgrade
 from network.channel_changes import set_batch
 from network.errors import IdentityProblem, NetworkError, PortTaken, TopologyError
+from network.files import write_text
 from network.identities import make_guest, tls_names
+from network.layout import Layout
 from network.records import Records
 from network.renewal import identities
 from network.status import status
@@ -320,3 +323,25 @@ def test_several_hosts_need_to_be_told_which_this_is(tmp_path: Path) -> None:
     for host in (None, "third"):
         with pytest.raises(TopologyError, match="other"):
             up(tmp_path / "network", topology, probe, host=host, fabric_bin=fabric_bin())
+
+
+def test_an_edge_that_cannot_come_is_not_written_down(tmp_path: Path) -> None:
+    layout, topology = Layout.of(tmp_path / "network"), dev()
+    write_text(layout.topology, dump_topology(topology))
+    before = layout.topology.read_bytes()
+    (peer, *_) = topology.with_edge("edge-b").select(chain="edge-b", kind="peer")
+    with socket.create_server(("127.0.0.1", peer.ports["grpc"])), pytest.raises(PortTaken):
+        add_edge(layout.root, "edge-b", probe, fabric_bin=fabric_bin())
+    assert layout.topology.read_bytes() == before
+    apart = dataclasses.replace(
+        topology,
+        main=dataclasses.replace(topology.main, host="cloud"),
+        edges=tuple(dataclasses.replace(edge, host="site") for edge in topology.edges),
+        hosts=MappingProxyType({"cloud": "127.0.0.1", "site": "127.0.0.2"}),
+    )
+    write_text(layout.topology, dump_topology(apart))
+    before = layout.topology.read_bytes()
+    for host in (None, "cloud", "site"):
+        with pytest.raises(TopologyError, match="several hosts"):
+            add_edge(layout.root, "edge-b", probe, host=host, fabric_bin=fabric_bin())
+    assert layout.topology.read_bytes() == before
