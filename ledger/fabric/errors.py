@@ -158,6 +158,11 @@ class EndorseError(GatewayError):
         """Whether peers came to different results: the contract wavers, or one peer is a block behind."""
         return any(_MISMATCH in text for text in self.texts)
 
+    def is_refused_elsewhere(self, msp_id: str) -> bool:
+        """Whether the contract refused on other organisations' peers, and not on this one's."""
+        refused = {entry.msp_id for entry in self.details if read_response(entry.message) is not None}
+        return bool(refused) and msp_id not in refused
+
     @property
     def is_unplanned(self) -> bool:
         """Whether the peer does not know at present who could endorse: peers that have just come up, or were

@@ -278,6 +278,11 @@ class Contract:
         self.chaincode_name = chaincode
         self.contract_name = contract
 
+    @property
+    def msp_id(self) -> str:
+        """The caller's organisation."""
+        return self._signer.identity.msp_id
+
     def new_proposal(
         self,
         transaction_name: str,

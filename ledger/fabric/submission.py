@@ -137,8 +137,12 @@ async def submit_until_committed(
             refusals += 1
             pause = _BEHIND.pause(refusals)
             again = time.monotonic() + pause
+            # One's own peer is asked too: where it does not refuse, another may lack a block that it has.
+            is_behind = error.is_mismatch or (
+                not endorsing_organizations and error.is_refused_elsewhere(contract.msp_id)
+            )
             if not (
-                (error.is_mismatch and refusals < _MISMATCHES and again < deadline)
+                (is_behind and refusals < _MISMATCHES and again < deadline)
                 or (error.is_unplanned and again < patient)
             ):
                 raise

@@ -237,6 +237,11 @@ class Contract:
         self.chaincode_name = inner.chaincode_name
         self.contract_name = inner.contract_name
 
+    @property
+    def msp_id(self) -> str:
+        """As ``ledger.fabric.Contract.msp_id``."""
+        return self._inner.msp_id
+
     def new_proposal(
         self, transaction_name: str, arguments: Sequence[Argument] = (), **options: Any
     ) -> Proposal:

@@ -258,6 +258,26 @@ def test_too_few_orderers_for_a_quorum_may_have_taken_it(
     assert words in str(caught.value)
 
 
+def test_a_refusal_by_another_organisation_alone_is_asked_for_again(
+    fake: FakeGateway, endpoint: Endpoint, member: Member
+) -> None:
+    """It may lack the block by which one's own peer takes the call; a refusal by one's own peer stands."""
+    own, words = member[0].msp_id, "failed to collect enough transaction endorsements"
+    other = ErrorDetail("peer:7051", "AnotherMSP", "chaincode response 404, not-found")
+    fault = Fault(grpc.StatusCode.ABORTED, words, (other,))
+    fake.faults["Endorse"].extend([fault, fault])
+    assert submit(endpoint, member, attempts=1).block_number == 1
+    both = Fault(grpc.StatusCode.ABORTED, words, (other, dataclasses.replace(other, msp_id=own)))
+    for refused, asked in ((fault, 5), (both, 1)):
+        fake.faults["Endorse"].clear()
+        fake.faults["Endorse"].extend([refused] * 99)
+        before = fake.calls.count("Endorse")
+        with pytest.raises(EndorseError) as caught:
+            submit(endpoint, member)
+        assert caught.value.chaincode_response is not None
+        assert fake.calls.count("Endorse") == before + asked
+
+
 def test_peers_that_differ_are_asked_again(fake: FakeGateway, endpoint: Endpoint, member: Member) -> None:
     behind = ErrorDetail("peer:7051", "Org2MSP", "ProposalResponsePayloads do not match")
     fault = Fault(grpc.StatusCode.ABORTED, "failed to collect enough transaction endorsements", (behind,))
