@@ -159,7 +159,11 @@ class EndorseError(GatewayError):
         return any(_MISMATCH in text for text in self.texts)
 
     def is_refused_elsewhere(self, msp_id: str) -> bool:
-        """Whether the contract refused on other organisations' peers, and not on this one's."""
+        """Whether the contract refused on other organisations' peers, and not on this one's.
+
+        Args:
+            msp_id: the caller's organisation, whose peer is asked too (``Contract.msp_id``).
+        """
         refused = {entry.msp_id for entry in self.details if read_response(entry.message) is not None}
         return bool(refused) and msp_id not in refused
 

@@ -108,7 +108,8 @@ async def submit_until_committed(
             with ``transient``.
 
     Raises:
-        EndorseError: nothing was recorded; with a mismatch, or no known endorsers, after several attempts.
+        EndorseError: nothing was recorded; with a mismatch, a refusal by other organisations' peers alone, or
+            no known endorsers, after several attempts.
         SubmitError: the orderers did not take it; nothing was recorded.
         CommitError: it is not valid; with a conflict, after the last attempt.
         OutcomeUnknown: the time was up before the commit status could be had.
