@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,7 +59,8 @@ class Network:
     def settle(self, relay: RelayRunner | None = None) -> None:
         """Step until nothing moves any more."""
         machine = relay or self.relay
-        for _ in range(2000):
+        end = time.monotonic() + 60  # a busy disk holds a commit up for seconds
+        while time.monotonic() < end:
             if not self.step(machine) and machine.relay.idle:
                 return
         raise AssertionError("the interlock does not come to rest")

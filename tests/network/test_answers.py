@@ -67,6 +67,16 @@ def test_what_the_real_programs_say_of_their_version(name: str) -> None:
     assert found[:2] >= OLDEST
 
 
+def _too_late(site: Site) -> str:
+    """What is said once the time for the event is up: now and then it is the stream of blocks that ends first."""
+    for number in range(10):
+        said = site.fails(site.approve(f"late{number}", "--sequence", "1", "--waitForEventTimeout", "1ms"))
+        assert may_pass(said)
+        if "error receiving from deliver filtered" not in said:
+            break
+    return said
+
+
 @pytest.mark.fabric
 def test_what_the_real_tool_says(fabric_network: Network) -> None:
     site = Site(fabric_network)
@@ -76,9 +86,8 @@ def test_what_the_real_tool_says(fabric_network: Network) -> None:
     said = site.fails(site.commit("a", "127.0.0.1:1"))
     assert "endorser client failed to connect to" in said
     assert may_pass(said)
-    said = site.fails(site.approve("late", "--sequence", "1", "--waitForEventTimeout", "1ms"))
+    said = _too_late(site)
     assert "timed out waiting for" in said
-    assert may_pass(said)
     said = site.fails(site.approve("a", "--sequence", "9"))
     assert TOO_HIGH in said
     assert not may_pass(said)
