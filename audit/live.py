@@ -21,7 +21,7 @@ from identity.errors import IdentityError, KeyStoreError
 from identity.signatures import verify_ecdsa
 from ledger.errors import ContractRefused, CorruptLedger, LedgerError
 from ledger.port import Ledger, evaluate_typed
-from ledger.proof_errors import ChainDiverged, NotAbsent, NotIndexed, Pending
+from ledger.proof_errors import ChainDiverged, NotAbsent, NotIndexed, Pending, UnsuitableHolder
 from protocol.anchors import AnchorSignature, AnchorStatement, Roster, SignedStatement
 from protocol.blocks import header_hash
 from protocol.bundle import Bundle
@@ -51,6 +51,8 @@ def translated() -> Iterator[None]:
         raise Invalid(Check.SUBJECT, f"not absent: {error}") from error
     except Pending as error:
         raise Unverifiable(Check.PENDING, str(error)) from error
+    except UnsuitableHolder as error:
+        raise Unusable(Check.USAGE, str(error)) from error
     except NotIndexed as error:
         raise Unverifiable(Check.MISSING, str(error)) from error
     except ChainDiverged as error:

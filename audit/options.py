@@ -39,7 +39,11 @@ DeploymentOption = Annotated[
     ),
 ]
 HolderOption = Annotated[
-    str | None, typer.Option("--holder", help="Chain whose block shall show that main's anchors are held.")
+    str | None,
+    typer.Option(
+        "--holder",
+        help="Edge whose block shall show that main's anchors are held; none whose own evidence it is.",
+    ),
 ]
 FullOption = Annotated[bool, typer.Option("--full", help="With blocks, envelopes, endorsements.")]
 OutFile = Annotated[Path, typer.Argument(help="File to write.")]

@@ -38,6 +38,8 @@ class Outcome:
     fields: dict[str, Any]
     evidence: tuple[SignedStatement, ...] = ()
     """Conflicting statements, shown with their signatures."""
+    judged: bool = True
+    """Whether the line tells of a verdict, and not of something else that was done."""
 
     def json(self) -> str:
         """One JSON object: verdict, exit_code, and the fields of the verdict."""
@@ -54,8 +56,8 @@ class Outcome:
         return json.dumps(value, indent=2, sort_keys=True)
 
     def text(self) -> str:
-        """The line, and below it the evidence, each statement with who signed it."""
-        lines = [f"{_VERDICTS[self.exit_code]}: {self.line}"]
+        """The verdict, where there is one, the line, and the evidence: each statement with who signed it."""
+        lines = [f"{_VERDICTS[self.exit_code]}: {self.line}" if self.judged else self.line]
         for one in self.evidence:
             statement = one.statement
             lines.append(

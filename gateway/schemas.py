@@ -101,7 +101,7 @@ class ProofQuery(_Input):
     """Which proof is wanted."""
 
     holder: Chain | None = Field(
-        None, description="Chain that is to hold the anchor; any other edge if absent."
+        None, description="Edge that is to hold main's anchor, not this one; any other if absent."
     )
     profile: Literal["compact", "full"] = "compact"
 

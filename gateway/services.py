@@ -37,6 +37,7 @@ class Prover(Protocol):
         Raises:
             ledger.proof_errors.Pending: not anchored, or not held by the holder, yet.
             ledger.proof_errors.NotIndexed: no such record or chain.
+            ledger.proof_errors.UnsuitableHolder: it is no edge, or the one that recorded it.
         """
         ...
 

@@ -15,7 +15,7 @@ from gateway.views_proofs import PENDING_SECONDS, service_of
 from gateway.web import answer, endpoint, group
 from ledger.errors import ContractRefused
 from ledger.port import evaluate_typed
-from ledger.proof_errors import IncompleteEvidence, NotIndexed, Pending
+from ledger.proof_errors import IncompleteEvidence, NotIndexed, Pending, UnsuitableHolder
 from protocol.encodings import to_json
 from store import Corrupt, NotFound
 
@@ -92,10 +92,10 @@ def records(runtime: Runtime) -> APIBlueprint:
             )
         except Pending as error:
             raise Refusal("pending", str(error), retry_after=PENDING_SECONDS) from error
+        except UnsuitableHolder as error:
+            raise Refusal("invalid-request", str(error), field="holder") from error
         except (NotIndexed, IncompleteEvidence) as error:
             find(path.record)
-            if query.holder is not None:
-                raise Refusal("unknown-chain", str(error), field="holder") from error
             raise Refusal("unknown-record", str(error)) from error
         return Response(bundle, 200, content_type="application/json")
 

@@ -21,7 +21,7 @@ from ledger.errors import LedgerError, Unavailable
 from ledger.index import ChainIndex
 from ledger.lookups import ANCHOR
 from ledger.port import Ledger, evaluate_typed
-from ledger.proof_errors import ChainDiverged, NotIndexed, Pending
+from ledger.proof_errors import ChainDiverged, NotIndexed, Pending, UnsuitableHolder
 from protocol.anchors import SignedStatement
 from protocol.bundle import BatchEvidence, BlockEvidence, Bundle, Holding, ProvenElement, assemble
 from protocol.elements import ElementView, views
@@ -146,6 +146,7 @@ class Gathering:
 
         Raises:
             Pending: an anchor is still awaited.
+            UnsuitableHolder: the holder that was named would hold its own evidence.
             LedgerError: a chain that is needed failed.
         """
         main = self._chains.main
@@ -192,6 +193,11 @@ class Gathering:
         main = self._chains.main
         holders = self._chains.edges if self._holder is None else [self._holder]
         carried = self._carried[anchor]
+        if self._holder in carried and len(self._chains.edges) > 1:
+            raise UnsuitableHolder(
+                f"{self._holder} cannot be the one that holds main's anchors: the evidence is its own;"
+                " name another edge, or none"
+            )
         chosen = _fewest(self._places(anchor, holders), carried, holders)
         if not chosen:
             for holder in holders:

@@ -8,6 +8,7 @@
     ├── ChainDiverged        not the chain that was read, or that others hold anchors of
     ├── IndexDamaged         the index's own file: delete it and it is rebuilt
     ├── NotAbsent            what is to be shown absent is there
+    ├── UnsuitableHolder     the chain that was named cannot show that main's anchors are held
     └── IncompleteEvidence   the chain holds it, but what a proof of it needs cannot be had
 """
 
@@ -15,7 +16,15 @@ from __future__ import annotations
 
 from ledger.errors import LedgerError
 
-__all__ = ["ChainDiverged", "IncompleteEvidence", "IndexDamaged", "NotAbsent", "NotIndexed", "Pending"]
+__all__ = [
+    "ChainDiverged",
+    "IncompleteEvidence",
+    "IndexDamaged",
+    "NotAbsent",
+    "NotIndexed",
+    "Pending",
+    "UnsuitableHolder",
+]
 
 
 class Pending(LedgerError):
@@ -38,6 +47,10 @@ class IndexDamaged(LedgerError):
 
 class NotAbsent(LedgerError):
     """What is to be shown absent is in the range; says where."""
+
+
+class UnsuitableHolder(LedgerError):
+    """The chain that was named is no edge, or the evidence is its own: its block shows nothing of it."""
 
 
 class IncompleteEvidence(LedgerError):

@@ -28,7 +28,14 @@ from ledger.gathering import Chains, Gathering
 from ledger.index import ChainIndex
 from ledger.lookups import ACCEPTED, ANCHOR
 from ledger.port import Ledger
-from ledger.proof_errors import ChainDiverged, IncompleteEvidence, IndexDamaged, NotIndexed, Pending
+from ledger.proof_errors import (
+    ChainDiverged,
+    IncompleteEvidence,
+    IndexDamaged,
+    NotIndexed,
+    Pending,
+    UnsuitableHolder,
+)
 from ledger.record_evidence import add_records, place
 from ledger.witnesses import Progress
 from protocol.absence import AbsenceProof
@@ -176,6 +183,7 @@ class Prover:
 
         Raises:
             NotIndexed: no such record or chain.
+            UnsuitableHolder: the holder is no edge, or the one that recorded it.
             Pending: an anchor is still awaited.
             LedgerError: a chain that is needed failed. Others may.
         """
@@ -194,6 +202,7 @@ class Prover:
 
         Raises:
             NotIndexed: no such run, or the version is not accepted.
+            UnsuitableHolder: the holder is no edge, or one whose own evidence is needed.
             Pending: an anchor is still awaited.
             IncompleteEvidence: a manifest cannot be had.
             LedgerError: a chain that is needed failed. Others may.
@@ -206,7 +215,7 @@ class Prover:
         """One round: its steps, their data, its aggregate, and what they start from.
 
         Raises:
-            NotIndexed, Pending, IncompleteEvidence, LedgerError: as ``model_bundle``.
+            NotIndexed, UnsuitableHolder, Pending, IncompleteEvidence, LedgerError: as ``model_bundle``.
         """
         return self._lineage("round", run, range(number, number + 1), holder, profile)
 
@@ -251,12 +260,18 @@ class _FoundStep:
 
 
 def _known(chains: Chains, holder: str | None) -> str | None:
-    """The holder that was asked for, if it is a chain that is followed here.
+    """The holder that was asked for, if it is an edge that is followed here.
 
     Raises:
-        NotIndexed: it is none.
+        UnsuitableHolder: it is none.
+        LedgerError: it was given up.
     """
-    return None if holder is None else chains.index(holder).chain
+    if holder is None:
+        return None
+    if holder not in chains.edges:
+        known = ", ".join(chains.edges)
+        raise UnsuitableHolder(f"{holder} is no edge that is followed here: name one of {known}, or none")
+    return chains.index(holder).chain
 
 
 # ---------------------------------------------------------------------- lineage

@@ -337,8 +337,13 @@ def test_exported_bundles_verify_with_the_file_alone(commands, files, tmp_path, 
         ("round", "digits", 2, tmp_path / "o.json", "--full"),
     ):
         code, output = commands.run(commands.bundle, "export", *arguments)
-        assert (code, "wrote" in output) == (0, True), output
+        assert (code, output.startswith(f"wrote {arguments[3]}, ")) == (0, True), output
         code, output = commands.run(commands.audit, "bundle", arguments[3], "--trust", files / "trust.json")
         assert code == 0, output
     assert commands.run(commands.bundle, "export", "model", "other", 1, tmp_path / "x.json")[0] == 3
+    model = ("model", "digits", 1)
+    for holder, why in (("edge-a", "the evidence is its own"), ("main", "no edge"), ("edge-z", "no edge")):
+        for command in ((commands.audit, *model), (commands.bundle, "export", *model, tmp_path / "x.json")):
+            code, output = commands.run(*command, "--holder", holder)
+            assert (code, why in output, "[check usage]" in output) == (2, True, True), output
     assert not (tmp_path / "x.json").exists()

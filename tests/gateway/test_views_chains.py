@@ -140,7 +140,9 @@ def test_a_proof_for_a_chosen_holder(edge: Edge) -> None:
     record = edge.world.records["edge-a"][0].hex()
     bundle = parse_bundle(edge.http.get(f"/v1/records/{record}/proof?holder=edge-b").get_data())
     assert {holding.chain for holding in bundle.holdings} == {"edge-b"}
-    check_problem(edge.http.get(f"/v1/records/{record}/proof?holder=nowhere"), "unknown-chain")
+    for none in ("nowhere", "main", "edge-a"):
+        address = f"/v1/records/{record}/proof?holder={none}"
+        assert check_problem(edge.http.get(address), "invalid-request")["field"] == "holder"
     check_problem(edge.http.get(f"/v1/records/{record}/proof?profile=huge"), "invalid-request")
 
 

@@ -8,7 +8,7 @@ from world_training import start_training
 from chaincode.api import GetRecord
 from ledger.errors import Unavailable
 from ledger.port import evaluate_typed
-from ledger.proof_errors import ChainDiverged, IncompleteEvidence, NotIndexed, Pending
+from ledger.proof_errors import ChainDiverged, IncompleteEvidence, NotIndexed, Pending, UnsuitableHolder
 from ledger.proofs import Prover
 from protocol.bundle import parse_bundle, serialise_bundle
 
@@ -56,9 +56,22 @@ def test_the_smallest_block_of_all_holders_is_taken_unless_one_is_named(tmp_path
     record = world.records["edge-a"][0]
     assert world.prover.record_bundle("edge-a", record).holdings[0].chain in ("edge-b", "edge-c")
     assert world.prover.record_bundle("edge-a", record, "edge-c").holdings[0].chain == "edge-c"
-    with pytest.raises(NotIndexed):
-        world.prover.record_bundle("edge-a", record, "edge-z")
     world.close()
+
+
+@pytest.mark.parametrize("holder", [MAIN, "edge-z", "edge-a"])
+def test_who_cannot_hold_mains_anchors_is_refused_by_name(world, holder):
+    """Main's own, no chain's, and the one whose evidence it is: no waiting would mend it."""
+    with pytest.raises(UnsuitableHolder, match=f"^{holder} "):
+        world.prover.record_bundle("edge-a", world.records["edge-a"][0], holder)
+
+
+@pytest.mark.parametrize("holder", ["edge-a", "edge-b"])
+def test_of_edges_that_all_have_a_part_in_a_model_none_may_be_named(world, holder):
+    with pytest.raises(UnsuitableHolder, match="the evidence is its own"):
+        world.prover.model_bundle("digits", 1, holder=holder)
+    with pytest.raises(UnsuitableHolder, match="the evidence is its own"):
+        world.prover.round_bundle("digits", 1, holder=holder)
 
 
 def test_where_main_carries_every_edge_two_of_them_hold_its_anchor(world):
@@ -75,6 +88,7 @@ def test_a_lone_edge_holds_mains_anchors_itself(tmp_path):
     world = build_world(tmp_path, ("edge-a",))
     bundle = world.prover.record_bundle("edge-a", world.records["edge-a"][0])
     assert [one.chain for one in bundle.holdings] == ["edge-a"]
+    assert world.prover.record_bundle("edge-a", world.records["edge-a"][0], "edge-a") == bundle
     world.close()
 
 

@@ -68,7 +68,7 @@ def test_what_the_real_programs_say_of_their_version(name: str) -> None:
 
 
 def _too_late(site: Site) -> str:
-    """What is said once the time for the event is up: now and then it is the stream of blocks that ends first."""
+    """What is said once the time is up; now and then the stream of blocks ends before it."""
     for number in range(10):
         said = site.fails(site.approve(f"late{number}", "--sequence", "1", "--waitForEventTimeout", "1ms"))
         assert may_pass(said)
