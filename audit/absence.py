@@ -13,6 +13,7 @@ import accumulator
 from accumulator.errors import AccumulatorError
 from audit.blocks import TrustedChains
 from audit.errors import Check, Invalid, Untrusted, failing
+from audit.kinds import ABSENCE, check_kind
 from audit.statements import check_statements
 from chaincode.api import BatchRecorded, Message, SubmitBatch, SubmitReading
 from chaincode.payloads import decode_result
@@ -50,15 +51,15 @@ def read_absence(raw: bytes) -> AbsenceProof:
     """The bytes are the one encoding of an absence proof.
 
     Raises:
+        Unusable: they are no absence proof at all.
         Invalid: checks ``canonical`` and ``schema``.
     """
-    with failing(Check.CANONICAL, MalformedJson):
-        try:
-            return parse_absence(raw)
-        except MalformedJson:
-            raise
-        except (EncodingError, RecursionError) as error:
-            raise Invalid(Check.SCHEMA, str(error)) from error
+    try:
+        return parse_absence(raw)
+    except (EncodingError, RecursionError) as error:
+        check_kind(raw, ABSENCE)
+        check = Check.CANONICAL if isinstance(error, MalformedJson) else Check.SCHEMA
+        raise Invalid(check, str(error)) from error
 
 
 def verify_absence(proof: AbsenceProof, trust: TrustRoot) -> AbsenceFacts:

@@ -14,7 +14,7 @@ from audit.errors import Check, ExitCode, Unusable
 from audit.options import DeploymentOption, JsonOption, StateOption, TrustFile, TrustOption
 from audit.ports import AuditedSystem, Opener
 from audit.report import Outcome
-from audit.running import finish, read_file, read_hex, trust_of, with_system, write_file
+from audit.running import finish, read_file, read_hex, root_hint, trust_of, with_system, write_file
 from audit.state import remember
 from audit.verifier import read_trust
 from protocol import names
@@ -65,9 +65,11 @@ def add_absence(app: typer.Typer, opener: Opener) -> None:
         def work(system: AuditedSystem) -> Outcome:
             from protocol.absence import serialise_absence
 
+            if last is not None and last < first:
+                raise Unusable(Check.USAGE, f"anchor {last} comes before anchor {first}")
             _check_subject(kind, subject, several=last is not None and last != first)
             made = system.prover.absence(kind.value, chain, subject, first, first if last is None else last)
-            outcome = _judge(made, trust_of(system, trust), state)
+            outcome = _judge(made, trust_of(system, trust), state, root_hint(trust))
             if out is not None:
                 write_file(out, serialise_absence(made))
             return outcome
@@ -101,19 +103,19 @@ def _check_subject(kind: _Kind, subject: str, *, several: bool) -> None:
         raise Unusable(Check.USAGE, "an element's absence is shown for one anchor")
 
 
-def _judge(proof: AbsenceProof, trust: TrustRoot, state: Path | None) -> Outcome:
+def _judge(proof: AbsenceProof, trust: TrustRoot, state: Path | None, hint: str = "") -> Outcome:
     from audit.absence import verify_absence
 
     facts = verify_absence(proof, trust)
     if state is not None:
-        remember(state, facts.statements)
+        remember(state, trust, facts.statements)
     what = _WHAT[facts.kind].format(subject=facts.subject)
     anchors = f"anchor {facts.anchors[0]}"
     if facts.anchors[0] != facts.anchors[1]:
         anchors = f"anchors {facts.anchors[0]} to {facts.anchors[1]}"
     line = (
         f"{what} is not on {facts.chain} in {anchors}: elements {facts.elements[0]} to {facts.elements[1]}"
-        " (nothing is said of others, nor of what other chains hold of these anchors)"
+        f" (nothing is said of others, nor of what other chains hold of these anchors){hint}"
     )
     fields = {name: value for name, value in dataclasses.asdict(facts).items() if name != "statements"}
     return Outcome(ExitCode.VERIFIED, line, fields)

@@ -36,6 +36,7 @@ from audit.running import (
     profile_of,
     read_file,
     read_hex,
+    root_hint,
     trust_of,
     with_system,
 )
@@ -181,13 +182,14 @@ def _add_anchors(app: typer.Typer, opener: Opener) -> None:
         def work(system: AuditedSystem) -> Outcome:
             from audit.live import audit_anchors
 
-            report, statements = audit_anchors(system, trust_of(system, trust))
+            root = trust_of(system, trust)
+            report, statements = audit_anchors(system, root)
             if state is not None:
-                before = load_state(state)
+                before = load_state(state).under(root)
                 for chain, heads in report.heads.items():
                     before.check_head(chain, heads.get(chain, 0))
-                remember(state, statements)
-            line = f"{report.statements} statements agree at {report.sightings} places"
+                remember(state, root, statements)
+            line = f"{report.statements} statements agree at {report.sightings} places{root_hint(trust)}"
             fields = {
                 "statements": report.statements,
                 "sightings": report.sightings,

@@ -20,6 +20,7 @@ from audit.state import AuditState, load_state, remember
 from audit.statements import check_statements
 from audit.verifier import read_bundle
 from ledger.block_files import open_blocks
+from ledger.errors import ChainNotFound
 from protocol.anchors import SignedStatement
 from protocol.encodings import decode, parse_json
 from protocol.errors import EncodingError
@@ -53,7 +54,7 @@ def audit_copies(
         if one.checkpoint.number:
             _put(known, one.chain, one.checkpoint.number, one.checkpoint.statement, "the trust root")
     for file in (*anchors, *((state,) if state is not None and state.exists() else ())):
-        _read_anchors(known, file, chains)
+        _read_anchors(known, file, trust, chains)
     found: dict[str, ChainFacts] = {}
     left_out: dict[str, int] = {}
     for path in paths:
@@ -68,7 +69,7 @@ def audit_copies(
         own = [SignedStatement(one, ()) for facts in found.values() for one in facts.statements]
         accepted = [signed for facts in found.values() for signed in facts.accepted]
         configurations = [block for facts in found.values() for block in facts.configuration_blocks]
-        remember(state, [*own, *accepted], configurations)
+        remember(state, trust, [*own, *accepted], configurations)
     return Outcome(
         ExitCode.VERIFIED,
         "; ".join(_line(facts, compared[chain], left_out[chain]) for chain, facts in found.items()),
@@ -77,8 +78,17 @@ def audit_copies(
 
 
 def _check_copy(path: Path, chains: TrustedChains) -> tuple[ChainFacts, int]:
-    """What a copy shows, and how many bytes at its end are no whole block."""
-    with closing(open_blocks(path)) as source:
+    """What a copy shows, and how many bytes at its end are no whole block.
+
+    Raises:
+        Unusable: no copy of a chain is there.
+        AuditError: the first fault.
+    """
+    try:
+        source = open_blocks(path)
+    except ChainNotFound as error:
+        raise Unusable(Check.USAGE, str(error), str(path)) from error
+    with closing(source):
         progress = _progress(source.chain, source.information().height)
         return check_chain(source.blocks(0), chains, source.chain, progress), source.left_out
 
@@ -91,13 +101,18 @@ def _progress(chain: str, height: int) -> Callable[[int], None]:
     return show
 
 
-def _read_anchors(known: Known, file: Path, chains: TrustedChains) -> None:
-    """A bundle, its statements verified, or an audit state, which holds only what was verified."""
+def _read_anchors(known: Known, file: Path, trust: TrustRoot, chains: TrustedChains) -> None:
+    """A bundle, its statements verified, or an audit state, which holds only what was verified.
+
+    Raises:
+        Unusable: it is neither, or another deployment's state.
+        AuditError: the bundle's statements do not hold.
+    """
     raw = read_file(file, "file of anchors")
     try:
         value = parse_json(raw)
         if isinstance(value, dict) and value.get("schema") == STATE_SCHEMA:
-            for one in decode(AuditState, raw).chains:
+            for one in decode(AuditState, raw).under(trust).chains:
                 for seen in one.seen:
                     _put(known, one.chain, seen.number, seen.statement, file.name)
             return

@@ -11,14 +11,15 @@ from protocol.absence import ABSENCE_SCHEMA
 from protocol.bundle import BUNDLE_SCHEMA
 from protocol.trust import TRUST_SCHEMA
 
-__all__ = ["BUNDLE", "TRUST", "check_kind"]
+__all__ = ["ABSENCE", "BUNDLE", "TRUST", "check_kind"]
 
-BUNDLE: Final = "bundle"
-TRUST: Final = "trust root"
+ABSENCE: Final = "an absence proof"
+BUNDLE: Final = "a bundle"
+TRUST: Final = "a trust root"
 _KINDS: Final = {
-    BUNDLE_SCHEMA: f"a {BUNDLE}",
-    TRUST_SCHEMA: f"a {TRUST}",
-    ABSENCE_SCHEMA: "an absence proof",
+    ABSENCE_SCHEMA: ABSENCE,
+    BUNDLE_SCHEMA: BUNDLE,
+    TRUST_SCHEMA: TRUST,
     STATE_SCHEMA: "an audit state",
 }
 
@@ -30,18 +31,18 @@ def check_kind(raw: bytes, wanted: str) -> None:
 
     Args:
         raw: the file.
-        wanted: ``BUNDLE`` or ``TRUST``.
+        wanted: ``ABSENCE``, ``BUNDLE`` or ``TRUST``.
 
     Raises:
         Unusable: it is another document, or none.
     """
     check = Check.TRUST if wanted == TRUST else Check.USAGE
     if raw.lstrip()[:1] != b"{":
-        raise Unusable(check, f"this is not a {wanted}" + ("" if raw else ": the file is empty"))
+        raise Unusable(check, f"this is not {wanted}" + ("" if raw else ": the file is empty"))
     try:
         schema = json.loads(raw).get("schema")
     except (ValueError, RecursionError):
         return
     found = _KINDS.get(schema) if isinstance(schema, str) else "a document without a schema"
-    if found != f"a {wanted}":
-        raise Unusable(check, f"this is {found or f'a document of schema {schema}'}, not a {wanted}")
+    if found != wanted:
+        raise Unusable(check, f"this is {found or f'a document of schema {schema}'}, not {wanted}")

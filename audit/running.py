@@ -30,6 +30,7 @@ __all__ = [
     "profile_of",
     "read_file",
     "read_hex",
+    "root_hint",
     "trust_of",
     "with_system",
     "write_file",
@@ -80,7 +81,7 @@ def check_and_remember(bundle: Bundle, trust: TrustRoot, state: Path | None, max
         trust = load_state(state).extend(trust)
     result = verify_bundle(bundle, trust, now=int(time.time()), max_age=max_age)
     if state is not None:
-        remember(state, result.statements, result.configurations)
+        remember(state, trust, result.statements, result.configurations)
     return result
 
 
@@ -105,9 +106,7 @@ def judge(
     if contents:
         count = check_contents(system, bundle)
         hint = f"; the bytes of {count} record{'' if count == 1 else 's'} are what was signed"
-    if trust is None:
-        hint += " (under the deployment's own trust root)"
-    return verified(result, hint)
+    return verified(result, hint + root_hint(trust))
 
 
 def trust_of(system: AuditedSystem, file: Path | None) -> TrustRoot:
@@ -117,6 +116,11 @@ def trust_of(system: AuditedSystem, file: Path | None) -> TrustRoot:
         Unusable: the file cannot be used.
     """
     return system.trust if file is None else read_trust(read_file(file, "trust root"))
+
+
+def root_hint(file: Path | None) -> str:
+    """What a verdict adds where the auditor brought no trust root."""
+    return "" if file is not None else " (under the deployment's own trust root)"
 
 
 def read_file(path: Path, what: str) -> bytes:

@@ -28,7 +28,16 @@ from protocol.encodings import decode, encode
 from protocol.errors import EncodingError
 from protocol.trust import ChainTrust, TrustRoot
 
-__all__ = ["AuditState", "KnownChain", "Seen", "contradicts_order", "load_state", "remember", "save_state"]
+__all__ = [
+    "AuditState",
+    "KnownChain",
+    "Origin",
+    "Seen",
+    "contradicts_order",
+    "load_state",
+    "remember",
+    "save_state",
+]
 
 SCHEMA = "edgeproof/audit-state/v1"
 
@@ -63,10 +72,20 @@ class KnownChain:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Which chain of that name it is: statements bear a name alone, which another deployment's may share."""
+
+    chain: str
+    genesis_hash: bytes
+
+
+@dataclass(frozen=True)
 class AuditState:
     """All that is remembered; chains sorted by name."""
 
     schema: str = SCHEMA
+    origins: tuple[Origin, ...] = ()
+    """The chains of the trust roots that it was used under, sorted by name."""
     chains: tuple[KnownChain, ...] = ()
     configurations: tuple[BlockEvidence, ...] = ()
     """Configuration blocks after genesis that were verified, sorted by chain and number."""
@@ -78,13 +97,32 @@ class AuditState:
             raise ValueError(f"the state's schema is not {SCHEMA}")
         if names != sorted(set(names)):
             raise ValueError("the chains are not sorted or not distinct")
+        check_ascending((one.chain for one in self.origins), "origins")
+        if not set(names) <= {one.chain for one in self.origins}:
+            raise ValueError("a chain without its origin")
+
+    def under(self, trust: TrustRoot) -> AuditState:
+        """The state, bound to the chains of a trust root.
+
+        Raises:
+            Unusable: it remembers chains of the same names that began otherwise: another deployment's.
+        """
+        known = {one.chain: one for one in self.origins}
+        for chain in trust.chains:
+            origin = Origin(chain.chain, chain.genesis_hash)
+            if known.setdefault(chain.chain, origin) != origin:
+                why = "remembers another deployment's chain of that name: keep a file for each"
+                raise Unusable(Check.STATE, f"the state {why}", chain.chain)
+        return replace(self, origins=tuple(known[name] for name in sorted(known)))
 
     def extend(self, trust: TrustRoot) -> TrustRoot:
         """The trust root with the configurations that were seen since.
 
         Raises:
+            Unusable: the state is another deployment's.
             Invalid: another configuration was seen than the trust root knows (check ``configuration``).
         """
+        self.under(trust)
         later: dict[str, list[BlockEvidence]] = defaultdict(list)
         for block in self.configurations:
             later[block.chain].append(block)
@@ -107,10 +145,10 @@ class AuditState:
         for chain, told in further.items():
             known[chain] = _admit_all(known.get(chain), told)
         blocks = {block.key: block for block in (*configurations, *self.configurations)}
-        return AuditState(
-            SCHEMA,
-            tuple(known[chain] for chain in sorted(known)),
-            tuple(blocks[key] for key in sorted(blocks)),
+        return replace(
+            self,
+            chains=tuple(known[chain] for chain in sorted(known)),
+            configurations=tuple(blocks[key] for key in sorted(blocks)),
         )
 
     def check_head(self, chain: str, number: int) -> None:
@@ -186,18 +224,27 @@ def save_state(path: Path, state: AuditState) -> None:
 
 
 def remember(
-    path: Path, statements: Iterable[SignedStatement], configurations: Iterable[BlockEvidence] = ()
+    path: Path,
+    trust: TrustRoot,
+    statements: Iterable[SignedStatement],
+    configurations: Iterable[BlockEvidence] = (),
 ) -> AuditState:
     """Admit ``statements`` and ``configurations`` to the file; two audits at once do not lose each other's.
 
+    Args:
+        path: the file.
+        trust: what they were verified under.
+        statements: of its chains, verified.
+        configurations: as the statements.
+
     Raises:
-        Unusable: the file cannot be read or written.
+        Unusable: the file cannot be read or written, or is another deployment's.
         Conflict: see ``AuditState.admit``.
         Invalid: see ``AuditState.admit``.
     """
     with _locked(path):
         before = load_state(path)
-        after = before.admit(statements, configurations)
+        after = before.under(trust).admit(statements, configurations)
         if after != before:
             save_state(path, after)
         return after

@@ -29,6 +29,7 @@ from protocol.elements import views
 __all__ = ["ChainCopy", "ChainFile", "PeerBlockFiles", "open_blocks", "serialise_block"]
 
 _PREFIX: Final = "blockfile_"
+_SQLITE: Final = b"SQLite format 3\0"
 _LONGEST_VARINT: Final = 10
 _HASH_BYTES: Final = 32
 _LARGEST_BLOCK: Final = 100 * 1024 * 1024
@@ -51,7 +52,16 @@ def open_blocks(path: Path) -> ChainCopy:
         CorruptLedger: it cannot be read as such.
         Unavailable: the disk refuses.
     """
-    return ChainFile(path) if path.is_file() and not path.name.startswith(_PREFIX) else PeerBlockFiles(path)
+    if not path.is_file() or path.name.startswith(_PREFIX):
+        return PeerBlockFiles(path)
+    try:
+        with path.open("rb") as file:
+            begins = file.read(len(_SQLITE))
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be read: {error.strerror}") from error
+    if begins != _SQLITE:
+        raise ChainNotFound(f"{path} is no embedded ledger's file, nor a folder of a peer's block files")
+    return ChainFile(path)
 
 
 class PeerBlockFiles:

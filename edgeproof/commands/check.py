@@ -42,8 +42,13 @@ def check(
             damaged = True
             typer.echo(f"{name}: {error}", err=True)
     for chain in opened.plan.chains:
+        folder = opened.store_path(chain.chain)
+        if not folder.is_dir():  # opened, it would be made
+            damaged = True
+            typer.echo(f"store of {chain.chain}: {folder} is not there", err=True)
+            continue
         try:
-            report = FileStore(opened.store_path(chain.chain)).verify()
+            report = FileStore(folder).verify()
         except StoreError as error:
             damaged = True
             typer.echo(f"store of {chain.chain}: {error}", err=True)

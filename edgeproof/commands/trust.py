@@ -28,6 +28,8 @@ def export(
 
     Hand it to auditors by a way that both sides trust: everything else is proved against it.
     """
+    if output.is_dir():
+        raise typer.BadParameter(f"{output} is a folder", param_hint="OUTPUT")
     if output.exists() and not force:
         raise typer.BadParameter(f"{output} is there already; --force replaces it", param_hint="OUTPUT")
     from edgeproof.deployment import Deployment

@@ -12,7 +12,7 @@ from world import MAIN, build_world
 import accumulator
 from audit.absence import read_absence, verify_absence
 from audit.cli import make_apps
-from audit.errors import AuditError, Check, Invalid, Untrusted
+from audit.errors import AuditError, Check, Invalid, Untrusted, Unusable
 from chaincode.api import DeviceStatus, OwnerAuthorisation, SetDeviceStatus
 from ledger.port import call
 from ledger.proof_errors import NotAbsent, NotIndexed, Pending
@@ -267,10 +267,13 @@ def test_changed_bytes_never_verify_and_never_crash(world, honest, data):
 def test_one_encoding(honest):
     raw = serialise_absence(honest)
     assert parse_absence(raw) == honest
-    for other in (raw + b"\n", raw.replace(b"absence/v1", b"absence/v2"), b"", b"[]", raw[:-1]):
+    for other in (raw + b"\n", raw[:-1], raw.replace(b'"kind":', b'"kinds":')):
         with pytest.raises(Invalid) as error:
             read_absence(other)
         assert error.value.check in (Check.CANONICAL, Check.SCHEMA)
+    for other in (raw.replace(b"absence/v1", b"absence/v2"), b"", b"[]"):
+        with pytest.raises(Unusable, match="not an absence proof"):
+            read_absence(other)
 
 
 # ------------------------------------------------------------------ the commands
@@ -293,13 +296,18 @@ def test_commands(world, held, tmp_path):
         "absent", "revocation", "edge-a", "meter-2", "--from", 1, "--to", newest, "--out", file, *state
     )
     assert (code, "not on edge-a in anchors 1 to" in said) == (0, True), said
+    assert "under the deployment's own trust root" in said
     code, said = run("absence", file, "--trust", trust, *state)
-    assert (code, "elements 1 to" in said) == (0, True), said
+    assert (code, "elements 1 to" in said, "own trust root" in said) == (0, True, False), said
+    code, said = run("absence", trust, "--trust", trust)
+    assert (code, "this is a trust root, not an absence proof" in said) == (2, True), said
     code, said = run("absent", "revocation", "edge-a", "meter-1", "--from", held[0])
     assert (code, "not absent" in said) == (1, True), said
     assert run("absent", "element", "edge-a", NOWHERE, "--from", 1)[0] == 0
     assert run("absent", "element", "edge-a", NOWHERE, "--from", 1, "--to", 2)[0] == 2
     assert run("absent", "record", "edge-a", "xyz", "--from", 1)[0] == 2
+    code, said = run("absent", "record", "edge-a", NOWHERE, "--from", 2, "--to", 1)
+    assert (code, "anchor 1 comes before anchor 2" in said) == (2, True), said
     assert run("absent", "revocation", "edge-a", "Meter 1!", "--from", 1)[0] == 2
     for far in (999, 99999999999999999999):
         code, said = run("absent", "record", "edge-a", NOWHERE, "--from", far)

@@ -308,6 +308,14 @@ def test_what_is_left_out_at_the_end_is_said_and_never_hides_blocks(world, trust
     assert refusal.value.exit_code == 1
 
 
+def test_what_is_no_copy_of_a_chain_is_no_evidence(trust, tmp_path):
+    (tmp_path / "notes.txt").write_text("no ledger")
+    for path in (tmp_path, tmp_path / "absent", tmp_path / "notes.txt"):
+        with pytest.raises(AuditError) as refusal:
+            audit_copies([path], trust)
+        assert (refusal.value.exit_code, refusal.value.check, refusal.value.where) == (2, "usage", str(path))
+
+
 def test_what_is_no_file_of_anchors_is_said_so(world, trust, tmp_path):
     wrong = tmp_path / "wrong.json"
     wrong.write_bytes(b"[")

@@ -178,7 +178,10 @@ def test_the_state_file_remembers_and_refuses_another_history(commands, files, w
         AnchorSignature(name, made.signer(name, Role.ANCHOR_SIGNER).sign(forged.signing_bytes()))
         for name in sorted(made.organisations)[:2]
     )
-    save_state(tmp_path / "other.json", AuditState().admit([SignedStatement(forged, signatures)]))
+    save_state(
+        tmp_path / "other.json",
+        AuditState().under(world.trust()).admit([SignedStatement(forged, signatures)]),
+    )
     code, output = verify(commands, files, "record.json", "--state", tmp_path / "other.json")
     assert code == 1
     assert "check conflict" in output
@@ -310,7 +313,8 @@ def test_anchors_are_compared(commands, tmp_path):
     assert (
         value["heads"]["main"]["edge-a"] == value["heads"]["main"]["edge-b"] == value["heads"]["main"]["main"]
     )
-    assert commands.run(commands.audit, "anchors", "--state", tmp_path / "state.json")[0] == 0
+    code, output = commands.run(commands.audit, "anchors", "--state", tmp_path / "state.json")
+    assert (code, "under the deployment's own trust root" in output) == (0, True)
 
 
 def test_anchors_of_another_history_are_refused_however_long_it_is(commands, tmp_path):

@@ -2,14 +2,18 @@
 
 import multiprocessing
 import stat
+from dataclasses import replace
 
 import pytest
-from statements import Signers, altered, make_statement
+from statements import Signers, altered, make_chain_trust, make_statement
 
 from audit.errors import Check, Conflict, Invalid, Unusable
 from audit.state import AuditState, load_state, remember, save_state
+from protocol.trust import TRUST_SCHEMA, TrustRoot
 
 SIGNERS = Signers("edge-a")
+TRUST = TrustRoot(TRUST_SCHEMA, "main", tuple(map(make_chain_trust, ("edge-a", "edge-b", "main"))))
+EMPTY = AuditState().under(TRUST)
 
 
 def signed(number, **kind):
@@ -17,7 +21,7 @@ def signed(number, **kind):
 
 
 def test_the_newest_statement_is_kept_and_older_ones_are_no_rollback():
-    state = AuditState().admit([signed(2), signed(5)]).admit([signed(1)])
+    state = EMPTY.admit([signed(2), signed(5)]).admit([signed(1)])
     (known,) = state.chains
     assert known.newest.statement.number == 5
     assert [one.number for one in known.seen] == [1, 2, 5]
@@ -25,7 +29,7 @@ def test_the_newest_statement_is_kept_and_older_ones_are_no_rollback():
 
 
 def test_another_statement_with_a_seen_number_is_a_conflict_with_both_signatures():
-    state = AuditState().admit([signed(1), signed(2)])
+    state = EMPTY.admit([signed(1), signed(2)])
     with pytest.raises(Conflict) as refusal:
         state.admit([signed(2, seed=b"forged")])
     assert refusal.value.check is Check.CONFLICT
@@ -49,7 +53,7 @@ def test_another_statement_with_a_seen_number_is_a_conflict_with_both_signatures
     ],
 )
 def test_a_statement_out_of_order_is_a_rollback(number, fields):
-    state = AuditState().admit([signed(5)])
+    state = EMPTY.admit([signed(5)])
     state.admit([signed(number)])
     with pytest.raises(Invalid) as refusal:
         state.admit([SIGNERS.sign(altered(make_statement("edge-a", number), **fields))])
@@ -57,7 +61,7 @@ def test_a_statement_out_of_order_is_a_rollback(number, fields):
 
 
 def test_a_live_chain_may_not_show_fewer_anchors_than_were_seen():
-    state = AuditState().admit([signed(5)])
+    state = EMPTY.admit([signed(5)])
     state.check_head("edge-a", 5)
     state.check_head("edge-b", 0)
     with pytest.raises(Invalid) as refusal:
@@ -68,22 +72,41 @@ def test_a_live_chain_may_not_show_fewer_anchors_than_were_seen():
 def test_the_file_is_private_and_survives(tmp_path):
     path = tmp_path / "state.json"
     assert load_state(path) == AuditState()
-    state = remember(path, [signed(1)])
+    state = remember(path, TRUST, [signed(1)])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert load_state(path) == state
     with pytest.raises(Conflict):
-        remember(path, [signed(1, seed=b"forged")])
+        remember(path, TRUST, [signed(1, seed=b"forged")])
     assert load_state(path) == state
     assert {one.name for one in tmp_path.iterdir()} == {"state.json", "state.json.lock"}
 
 
+def test_another_deployments_chains_of_the_same_names_are_no_conflict_but_a_mistake(tmp_path):
+    path = tmp_path / "state.json"
+    state = remember(path, TRUST, [signed(1)])
+    mine, *others = TRUST.chains
+    stranger = replace(TRUST, chains=(make_chain_trust("edge-a", b"\x01" * 32), *others))
+    for refused in (
+        lambda: remember(path, stranger, [signed(1, seed=b"theirs")]),
+        lambda: state.extend(stranger),
+        lambda: state.under(stranger),
+    ):
+        with pytest.raises(Unusable, match=r"edge-a: .*another deployment's chain") as refusal:
+            refused()
+        assert (refusal.value.exit_code, refusal.value.check) == (2, Check.STATE)
+    assert load_state(path) == state
+    # Of the same deployment, fewer chains and more are fine.
+    assert state.under(replace(TRUST, chains=(mine, others[-1]))) == state
+    assert state.under(replace(TRUST, chains=(*TRUST.chains, make_chain_trust("new")))) != state
+
+
 def test_a_damaged_file_is_a_usage_error_and_left_alone(tmp_path):
     path = tmp_path / "state.json"
-    save_state(path, AuditState().admit([signed(1)]))
+    save_state(path, EMPTY.admit([signed(1)]))
     raw = path.read_bytes()
     path.write_bytes(raw[:-5])
     with pytest.raises(Unusable) as refusal:
-        remember(path, [signed(2)])
+        remember(path, TRUST, [signed(2)])
     assert refusal.value.exit_code == 2
     assert path.read_bytes() == raw[:-5]
     path.write_bytes(raw.replace(b'"number":1', b'"number":2', 1))
@@ -93,7 +116,7 @@ def test_a_damaged_file_is_a_usage_error_and_left_alone(tmp_path):
 
 def test_a_folder_that_is_not_there_is_a_usage_error(tmp_path):
     with pytest.raises(Unusable):
-        remember(tmp_path / "absent" / "state.json", [signed(1)])
+        remember(tmp_path / "absent" / "state.json", TRUST, [signed(1)])
     with pytest.raises(Unusable):
         save_state(tmp_path / "absent" / "state.json", AuditState())
 
@@ -102,7 +125,7 @@ def _remember_one(path, raw):
     from protocol.anchors import SignedStatement
     from protocol.encodings import decode
 
-    remember(path, [decode(SignedStatement, raw)])
+    remember(path, TRUST, [decode(SignedStatement, raw)])
 
 
 def test_two_audits_at_once_lose_nothing(tmp_path):

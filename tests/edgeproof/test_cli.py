@@ -72,6 +72,8 @@ def test_a_trust_root_is_replaced_only_when_asked(folder: Path, tmp_path: Path) 
     assert (tmp_path / "trust.json").read_text() == "another's"
     assert run(*words, "--force").returncode == 0
     assert "edgeproof/trust/v1" in (tmp_path / "trust.json").read_text()
+    refused = run("trust", "export", str(tmp_path), "--deployment", str(folder), "--force")
+    assert (refused.returncode, "is a folder" in refused.stderr) == (2, True)
 
 
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +105,11 @@ def test_check_walks_chains_and_stores_and_names_damage(tmp_path: Path) -> None:
     assert spoilt.returncode == 1
     assert pack.name in spoilt.stderr
     assert "Traceback" not in spoilt.stderr
+    store = deployment.store_path("edge-a")
+    store.rename(tmp_path / "elsewhere")
+    lost = run(*check)
+    assert (lost.returncode, f"store of edge-a: {store} is not there" in lost.stderr) == (1, True)
+    assert not store.exists()
 
 
 def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:

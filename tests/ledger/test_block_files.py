@@ -139,7 +139,11 @@ def test_nothing_there(tmp_path: Path) -> None:
     (tmp_path / "blockfile_000000").touch()
     with pytest.raises(ChainNotFound):
         open_blocks(tmp_path)
-    (tmp_path / "chain.sqlite").write_bytes(b"x" * 5000)
+    for content in (b"", b"x" * 5000):
+        (tmp_path / "chain.sqlite").write_bytes(content)
+        with pytest.raises(ChainNotFound):
+            open_blocks(tmp_path / "chain.sqlite")
+    (tmp_path / "chain.sqlite").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
     with pytest.raises(CorruptLedger):
         open_blocks(tmp_path / "chain.sqlite")
 

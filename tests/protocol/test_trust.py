@@ -4,30 +4,15 @@ import json
 from dataclasses import replace
 
 import pytest
-from statements import Signers
+from statements import make_chain_trust
 
 from accumulator import RSA_2048, default_parameters
 from protocol.encodings import to_json
 from protocol.errors import MalformedJson, SchemaMismatch
-from protocol.trust import TRUST_SCHEMA, ChainTrust, Checkpoint, TrustRoot, parse_trust, serialise_trust
+from protocol.trust import TRUST_SCHEMA, Checkpoint, TrustRoot, parse_trust, serialise_trust
 
 MODULUS = RSA_2048.to_bytes(256, "big")
-
-
-def chain_trust(chain: str) -> ChainTrust:
-    return ChainTrust(
-        chain=chain,
-        genesis_hash=bytes(32),
-        config_blocks=("AAEC",),
-        roster=Signers(chain).roster,
-        modulus=MODULUS,
-        origin="rsa-2048-challenge",
-        policy=2,
-        checkpoint=Checkpoint(0, b""),
-    )
-
-
-TRUST = TrustRoot(TRUST_SCHEMA, "main", (chain_trust("edge-a"), chain_trust("main")))
+TRUST = TrustRoot(TRUST_SCHEMA, "main", (make_chain_trust("edge-a"), make_chain_trust("main")))
 
 
 def changed(**fields):

@@ -7,8 +7,10 @@ from dataclasses import replace
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from accumulator import RSA_2048
 from identity.signatures import low_s
 from protocol.anchors import AnchorSignature, AnchorStatement, Roster, SignedStatement
+from protocol.trust import ChainTrust, Checkpoint
 
 
 class Signers:
@@ -64,3 +66,17 @@ def make_statement(chain: str, number: int, *, width: int = 10, seed: bytes = b"
 def altered(statement: AnchorStatement, **fields: object) -> AnchorStatement:
     """A copy with some fields replaced."""
     return replace(statement, **fields)
+
+
+def make_chain_trust(chain: str, genesis_hash: bytes = bytes(32)) -> ChainTrust:
+    """What might be trusted of a chain; its configuration block is none."""
+    return ChainTrust(
+        chain=chain,
+        genesis_hash=genesis_hash,
+        config_blocks=("AAEC",),
+        roster=Signers(chain).roster,
+        modulus=RSA_2048.to_bytes(256, "big"),
+        origin="rsa-2048-challenge",
+        policy=2,
+        checkpoint=Checkpoint(0, b""),
+    )
