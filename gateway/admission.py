@@ -228,7 +228,11 @@ class Admission:
             if "@" in reading.keyid:
                 # A grant's key may be replaced: the next attempt asks the chain again. A device's never is.
                 self._directory.forget(reading.device)
-            raise Refusal("bad-signature", str(error), field="signature") from error
+            # Whoever builds a signer sees here what was verified.
+            covered = ", ".join(base.decode("ascii").split("\n")[1:3])
+            raise Refusal(
+                "bad-signature", f"{error}; it was read with {covered}", field="signature"
+            ) from error
 
     def _check_time(self, reading: SignedReading) -> None:
         ahead = reading.created - self._clock()

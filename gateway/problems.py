@@ -21,6 +21,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
     {
         # The request itself.
         "bad-request": (400, "The request cannot be read"),
+        "request-timeout": (408, "The request did not come in time"),
         "malformed-json": (400, "The body is not JSON"),
         "malformed-headers": (400, "The signature's header fields are not in their form"),
         "digest-mismatch": (400, "The digest is not that of the bytes"),

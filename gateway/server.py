@@ -121,7 +121,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn carries no types
 def _unreadable(error: ParseException) -> Problem:
     """What a request that is not HTTP, or not in time, is to the client."""
     if isinstance(error, SlowRequest):
-        return Problem("bad-request", str(error), status=408)
+        return Problem("request-timeout", str(error))
     status = {LimitRequestLine: 414, LimitRequestHeaders: 431}.get(type(error), 400)
     return Problem("bad-request", f"not an HTTP request: {error}"[:200], status=status)
 

@@ -119,15 +119,20 @@ def whole_body(limit: int | None = None) -> bytes:
         limit: bytes at most; without one the application's ``MAX_CONTENT_LENGTH``.
 
     Raises:
-        RequestEntityTooLarge: it is longer.
+        Refusal: ``too-large``.
     """
     limit = request.max_content_length if limit is None else limit
-    if limit is not None:
-        # A stream of unknown length is cut at the maximum without a word: the byte beyond tells.
-        request.max_content_length = limit + 1
-    data = request.get_data()
-    if limit is not None and len(data) > limit:
-        raise RequestEntityTooLarge
+    if limit is None:
+        return request.get_data()
+    # A stream of unknown length is cut at the maximum without a word: the byte beyond tells.
+    request.max_content_length = limit + 1
+    too_large = Refusal("too-large", f"the body has more than {limit} bytes")
+    try:
+        data = request.get_data()
+    except RequestEntityTooLarge as error:
+        raise too_large from error
+    if len(data) > limit:
+        raise too_large
     return data
 
 
@@ -138,8 +143,7 @@ def json_body(limit: int | None = None) -> Any:
         limit: as of ``whole_body``.
 
     Raises:
-        Refusal: another media type, or not such JSON.
-        RequestEntityTooLarge: it is longer.
+        Refusal: another media type, or not such JSON, or too long.
     """
     if request.mimetype != "application/json":
         found = request.mimetype or "nothing"

@@ -15,7 +15,7 @@ from gateway.client.errors import BadAnswer, Refused, Unreachable
 __all__ = ["Transport"]
 
 _PREFIX: Final = "urn:edgeproof:problem:"
-_AGAIN: Final = frozenset({502, 503, 504})
+_AGAIN: Final = frozenset({408, 502, 503, 504})
 _LONGEST_WAIT: Final = 5.0
 _NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
 """What OpenSSL calls an answer that is no TLS record, by version."""

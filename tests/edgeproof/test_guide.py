@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from following import Folder, commands, python_examples
+from following import Folder, commands, examples
 
 from network import Network
 
@@ -49,13 +49,19 @@ def test_the_path_over_the_embedded_ledger(tmp_path: Path) -> None:
         ]
         for command in enrolment:
             recorded = folder.must(command)
-        (example,) = python_examples(GUIDE, "Device makers")
+        (example,) = examples(GUIDE, "Device makers", "python")
         printed: list[str] = []
         code = folder.here(example).replace("build/sensor.pem", str(tmp_path / "build" / "sensor.pem"))
         exec(compile(code, GUIDE, "exec"), {"print": printed.append})
         record = printed[0]
         assert re.fullmatch("[0-9a-f]{64}", record)
         assert record not in recorded
+
+        if shutil.which("openssl") is not None:
+            (script,) = examples(GUIDE, "Device makers", "bash")
+            answer = json.loads(folder.must(script))
+            assert set(answer) >= {"record", "transaction"}, answer
+            assert answer["record"] not in (record, *recorded.split())
 
         # The token is taken; that nothing published is there yet is what is refused.
         filled = token.replace('"SHA-256"', f'"{"0" * 64}"')

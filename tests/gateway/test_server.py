@@ -268,7 +268,7 @@ def test_a_request_that_stops_is_answered_and_let_go(served: Served, sent: bytes
     served.start("", 0.3, 60)
     with connect(served, sent) as connection:
         status, problem = answered(connection)
-    assert (status, problem["type"]) == (408, "urn:edgeproof:problem:bad-request")
+    assert (status, problem["type"]) == (408, "urn:edgeproof:problem:request-timeout")
     assert "stopped" in str(problem["detail"])
     assert "Traceback" not in (served.folder / "stderr").read_text()
 

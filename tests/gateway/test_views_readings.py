@@ -85,6 +85,7 @@ def test_header_faults_are_named(site: Site) -> None:
     assert problem["field"] == "Signature-Input"
     problem = check_problem(site.post(good, Content_Type="text/html"), "bad-signature")
     assert problem["field"] == "signature"
+    assert problem["detail"].endswith('read with "content-type": text/html, "edgeproof-chain": edge-a')
     problem = check_problem(site.post(good, Idempotency_Key="with blank"), "invalid-request")
     assert problem["field"] == "Idempotency-Key"
     assert site.post(good).status_code == 201

@@ -14,25 +14,21 @@ from pathlib import Path
 
 import requests
 
-__all__ = ["ROOT", "Folder", "commands", "python_examples"]
+__all__ = ["ROOT", "Folder", "commands", "examples"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def commands(document: str, section: str) -> list[str]:
     """The shell commands below a heading of second order, comments cut, continued lines joined."""
-    code = "\n".join(_blocks(document, section, "sh"))
+    code = "\n".join(examples(document, section, "sh"))
     # A line that ends with "\" or "|" goes on; of comments, those that follow a command.
     code = re.sub(r"(?<=\|)\n|\\\n", " ", code)
     return [line for line in (re.sub(r"\s+#\s.*", "", line).strip() for line in code.splitlines()) if line]
 
 
-def python_examples(document: str, section: str) -> list[str]:
-    """The Python examples below a heading."""
-    return _blocks(document, section, "python")
-
-
-def _blocks(document: str, section: str, language: str) -> list[str]:
+def examples(document: str, section: str, language: str) -> list[str]:
+    """The examples below a heading of second order that are in a language, as they stand."""
     text = (ROOT / document).read_text()
     (part,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     return re.findall(rf"```{language}\n(.*?)```", part, re.DOTALL)

@@ -205,14 +205,16 @@ def test_where_nobody_listens_the_system_says_why() -> None:
 def test_a_busy_gateway_is_asked_again_with_the_same_key(
     stub: Callable[[list[Answer]], tuple[str, list[str]]],
 ) -> None:
-    url, asked = stub([(503, PROBLEM, BUSY), (502, "text/html", b"<p>"), (201, "application/json", GOOD)])
+    late = json.dumps({"type": "urn:edgeproof:problem:request-timeout", "status": 408}).encode()
+    busy = [(503, PROBLEM, BUSY), (502, "text/html", b"<p>"), (408, PROBLEM, late)]
+    url, asked = stub([*busy, (201, "application/json", GOOD)])
     device, slept = device_at(url)
     assert device.submit(b"x", "text/plain").record == b"\xab" * 32
-    assert len(asked) == 3
+    assert len(asked) == 4
     assert len(set(asked)) == 1
     assert asked[0]
     assert slept == sorted(slept)
-    assert len(slept) == 2
+    assert len(slept) == 3
 
 
 def test_a_gateway_that_stays_busy_is_refused(stub: Callable[[list[Answer]], tuple[str, list[str]]]) -> None:
