@@ -247,7 +247,7 @@ def _revocations(layout: Layout, topology: Topology) -> Iterator[Finding]:
 
 def _records(layout: Layout) -> Iterator[Finding]:
     records = Records(layout.run)
-    dead = [record for record in records.all() if not record.process.alive]
+    dead = [record for record in records.all("node") if not record.process.alive]
     if dead:
         yield Finding(
             "note",

@@ -29,7 +29,8 @@ def down(
 ) -> int:
     """End every process over ``root``; afterwards none runs that is recorded there.
 
-    Other supervisors (``edgeproof run``, the demo) go first, so that nobody submits to what is ending; then
+    Other supervisors (``edgeproof run``, the demo) and services go first, so that nobody submits to what is
+    ending; then
     the keepers, which end their nodes; then whatever a killed keeper left behind.
 
     Args:
@@ -51,9 +52,10 @@ def down(
     records = Records(run)
     with working_alone(run):
         running = [record for record in records.living() if host in (None, record.host)]
-        by_kind = {kind: [r for r in running if r.kind == kind] for kind in ("supervisor", "keeper", "node")}
+        by_kind = {kind: [record for record in running if record.kind == kind] for kind in ("keeper", "node")}
+        above = [record for record in running if record.kind in ("supervisor", "service")]
         # A supervisor that calls `down` itself (a demo that cleans up) is not to end by its own hand.
-        others = [record for record in by_kind["supervisor"] if record.process.pid != os.getpid()]
+        others = [record for record in above if record.process.pid != os.getpid()]
         if others:
             progress(f"Ending {', '.join(record.name for record in others)}")
             _end_all(records, others, _SUPERVISOR_S)
@@ -68,7 +70,7 @@ def down(
         for record in records.all():
             if not record.process.alive:
                 records.remove(record.name, record.process)
-        return len(running) - len(by_kind["supervisor"]) + len(others)
+        return len(running) - len(above) + len(others)
 
 
 def remove(root: Path) -> None:

@@ -5,8 +5,9 @@ instant it was started (field 22 of ``/proc/<pid>/stat``, clock ticks since boot
 belongs to, and a signal goes through a pidfd (pidfd_open(2)) that was compared with both after it was opened:
 nothing is ever sent to a process that only happens to have the number.
 
-Records lie below ``run/`` of a deployment, one file a process. Three kinds of processes have one: the nodes
-of a network, the keeper that looks after a host's nodes, and every other supervisor over the same deployment.
+Records lie below ``run/`` of a deployment, one file a process. Four kinds of processes have one: the nodes
+of a network, the keeper that looks after a host's nodes, every other supervisor over the same deployment, and
+each service (a gateway, a relay and so on) that was started by itself.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 
 from network.errors import NetworkError, ProcessFailed
 
-__all__ = ["ProcessId", "Record", "Records", "boot_id", "register", "working_alone"]
+__all__ = ["ProcessId", "Record", "Records", "boot_id", "entered", "register", "working_alone"]
 
 _PROC = Path("/proc")
 
@@ -107,7 +108,7 @@ class Record:
 
     name: str
     kind: str
-    """``node``, ``keeper`` or ``supervisor``."""
+    """``node``, ``keeper``, ``supervisor`` or ``service``."""
     host: str
     """Host of the topology whose part it belongs to."""
     process: ProcessId
@@ -219,12 +220,31 @@ def register(
                 f"{folder.parent}: {name} is supervised by {who} already; end that one first "
                 f"(Ctrl-C there, or `edgeproof network down --root {folder.parent}`)"
             )
-        own = ProcessId.of(os.getpid())
-        assert own is not None
-        records.write(Record(name, kind, host, own, tuple(command), {}, time.time()))
-        try:
+        with entered(folder, name, command, host=host, kind=kind):
             yield
-        finally:
+
+
+@contextlib.contextmanager
+def entered(
+    folder: Path, name: str, command: Sequence[str] = (), *, host: str = "local", kind: str = "service"
+) -> Iterator[None]:
+    """Have a record of this process for as long as the block lasts; any number may have the same part.
+
+    Args:
+        folder: the deployment's ``run/``.
+        name: of this process alone.
+        command: its command line, for people.
+        host: the topology's host.
+        kind: as ``Record.kind``.
+    """
+    own = ProcessId.of(os.getpid())
+    assert own is not None
+    records = Records(folder)
+    records.write(Record(name, kind, host, own, tuple(command), {}, time.time()))
+    try:
+        yield
+    finally:
+        if os.getpid() == own.pid:  # a fork of it ends inside the same block
             records.remove(name, own)
 
 

@@ -55,7 +55,9 @@ def snapshot(
         living = [record for record in Records(layout.run).living() if record.kind != "keeper"]
         others = [f"{one.name} (process {one.process.pid})" for one in living if one.kind != "node"]
         if others:  # before anything is paused, which would not stop them
-            raise SnapshotError(f"{', '.join(others)} writes to {root}: end `edgeproof run` first")
+            raise SnapshotError(
+                f"{', '.join(others)} writes to {root}: end it first (`edgeproof run` by Ctrl-C)"
+            )
         if pause:
             stack.enter_context(_paused(layout, progress))
         elif living:

@@ -23,7 +23,8 @@ class ProcessStatus:
 
     name: str
     kind: str
-    """``orderer``, ``peer``, ``chaincode``; ``keeper`` or ``supervisor`` for those that look after others."""
+    """``orderer``, ``peer``, ``chaincode``; ``keeper`` or ``supervisor`` for those that look after others;
+    ``service`` for a gateway, relay and so on that was started by itself."""
     chain: str
     msp_id: str
     host: str

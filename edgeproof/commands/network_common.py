@@ -150,7 +150,7 @@ def print_table(found: list[ProcessStatus]) -> None:
     for row in rows:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     # The network's own; who looks after them, and after gateways and the like, is told apart.
-    own = [process for process in found if process.kind not in ("keeper", "supervisor")]
+    own = [process for process in found if process.kind not in ("keeper", "supervisor", "service")]
     others = "".join(f", {process.name}" for process in found if process not in own)
     memory = sum(process.memory_bytes for process in found) / 2**20
     typer.echo(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,7 +52,8 @@ def gateway(
     if (certificate is None) != (key is None):
         raise typer.BadParameter("--certificate and --key go together")
     tls = [None if path is None else str(path) for path in (certificate, key)]
-    processes.run_gateway(_open(deployment, with_parent), edge, host, port, *tls)
+    with _opened(deployment, with_parent, f"gateway.{edge}") as opened:
+        processes.run_gateway(opened, edge, host, port, *tls)
 
 
 @app.command()
@@ -61,7 +66,8 @@ def signer(
     """The anchor signer of one organisation: recomputes and signs its chain's anchors."""
     from edgeproof import processes
 
-    processes.run_signer(_open(deployment, with_parent), chain, organisation)
+    with _opened(deployment, with_parent, f"signer.{chain}.{organisation}") as opened:
+        processes.run_signer(opened, chain, organisation)
 
 
 @app.command()
@@ -74,7 +80,8 @@ def relay(
     """The relay: carries anchors between main and every edge."""
     from edgeproof import processes
 
-    processes.run_relay(_open(deployment, with_parent), max_news, max_age)
+    with _opened(deployment, with_parent, "relay") as opened:
+        processes.run_relay(opened, max_news, max_age)
 
 
 @app.command()
@@ -88,7 +95,8 @@ def peer(
     """The training peer of one organisation on one edge: trains its steps, attests the others'."""
     from edgeproof import processes
 
-    processes.run_peer(_open(deployment, with_parent), edge, organisation, run)
+    with _opened(deployment, with_parent, f"peer.{edge}.{organisation}.{run}") as opened:
+        processes.run_peer(opened, edge, organisation, run)
 
 
 @app.command()
@@ -101,14 +109,24 @@ def aggregator(
     """The aggregator of one of main's organisations: averages, attests, pushes models down."""
     from edgeproof import processes
 
-    processes.run_aggregator(_open(deployment, with_parent), organisation, run)
+    with _opened(deployment, with_parent, f"aggregator.{organisation}.{run}") as opened:
+        processes.run_aggregator(opened, organisation, run)
 
 
-def _open(folder: Path | None, with_parent: bool) -> Deployment:
+@contextmanager
+def _opened(folder: Path | None, with_parent: bool, what: str) -> Iterator[Deployment]:
+    """The deployment; where no supervisor started this process, it is entered among those over it."""
     from edgeproof.deployment import Deployment
     from edgeproof.processes import stop_with_parent
     from edgeproof.settings import Settings
 
     if with_parent:
         stop_with_parent()
-    return Deployment(folder or Settings.from_environment().deployment)
+    deployment = Deployment(folder or Settings.from_environment().deployment)
+    if with_parent:
+        yield deployment
+        return
+    from network.records import entered
+
+    with entered(deployment.root / "run", f"{what}.{os.getpid()}".replace("/", "-"), sys.argv):
+        yield deployment
