@@ -23,7 +23,7 @@ from network.errors import NetworkError
 from network.layout import Layout
 from network.listeners import check_ports, port_problems
 from network.processes import expected_nodes
-from network.programs import NEEDED, OLDEST, find_program, program_version
+from network.programs import INSTALL, NEEDED, OLDEST, find_program, program_version, remedy
 from network.records import Records
 from network.renewal import SOON
 from network.topology import Topology
@@ -90,11 +90,10 @@ def _folder(layout: Layout) -> Iterator[Finding]:
 
 def _programs(fabric_bin: Path | None) -> Iterator[Finding]:
     where = f"in {fabric_bin} (FABRIC_BIN)" if fabric_bin else "on PATH"
-    install = "install Hyperledger Fabric's programs and name their folder by FABRIC_BIN"
     for name in NEEDED:
         path = find_program(name, fabric_bin)
         if path is None:
-            yield Finding("problem", name, f"not {where}", install)
+            yield Finding("problem", name, f"not {where}", remedy([name]))
             continue
         version = program_version(name, path)
         if version is None:
@@ -102,7 +101,7 @@ def _programs(fabric_bin: Path | None) -> Iterator[Finding]:
             continue
         said = f"{path}, version {version[0]}.{version[1]}.{version[2]}"
         if version[:2] < OLDEST:
-            yield Finding("problem", name, f"{said}; {OLDEST[0]}.{OLDEST[1]} or newer is needed", install)
+            yield Finding("problem", name, f"{said}; {OLDEST[0]}.{OLDEST[1]} or newer is needed", INSTALL)
         else:
             yield Finding("good", name, said)
     for name, purpose in _OPTIONAL.items():

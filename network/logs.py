@@ -6,10 +6,8 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-
-from network.layout import Layout
 
 __all__ = ["follow_logs", "log_files", "tail", "turn_over"]
 
@@ -21,9 +19,14 @@ _LOG_LIMIT = 8 * 1024 * 1024
 _LOGS_KEPT = 3
 
 
-def log_files(root: Path, names: Sequence[str]) -> list[Path]:
-    """The logs whose process's name has one of ``names`` in it (every log without names), by name."""
-    files = sorted(Layout.of(root).logs.glob("*.log"))
+def log_files(folders: Iterable[Path], names: Sequence[str]) -> list[Path]:
+    """The logs whose process's name has one of ``names`` in it (every log without names), by name.
+
+    Args:
+        folders: where logs are; some may not be there.
+        names: names, or parts of them.
+    """
+    files = sorted((file for folder in folders for file in folder.glob("*.log")), key=lambda file: file.name)
     return [file for file in files if not names or any(name in file.stem for name in names)]
 
 

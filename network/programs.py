@@ -13,7 +13,17 @@ from typing import Final
 from network.answers import VERSION, without_usage
 from network.errors import CommandFailed, CommandTimedOut, ProgramMissing
 
-__all__ = ["NEEDED", "OLDEST", "Programs", "find_program", "find_programs", "program_version", "run_program"]
+__all__ = [
+    "INSTALL",
+    "NEEDED",
+    "OLDEST",
+    "Programs",
+    "find_program",
+    "find_programs",
+    "program_version",
+    "remedy",
+    "run_program",
+]
 
 NEEDED: Final = ("peer", "orderer", "configtxgen", "osnadmin")
 """What bringing a network up takes."""
@@ -22,7 +32,7 @@ OLDEST: Final = (3, 1)
 """SmartBFT as configured here, and the write batches of chaincode, came with 3.1."""
 
 _VERSION_ARGUMENTS: Final = {"peer": ["version"], "orderer": ["version"], "configtxgen": ["-version"]}
-_HINT: Final = (
+INSTALL: Final = (
     "install Hyperledger Fabric 3.1 or newer as its documentation says, and have its programs on PATH or "
     "name their folder by FABRIC_BIN"
 )
@@ -43,6 +53,14 @@ def find_program(name: str, fabric_bin: Path | None = None) -> Path | None:
     """A program in ``fabric_bin`` where that is given, else on PATH; None where it is not."""
     found = shutil.which(name, path=None if fabric_bin is None else str(fabric_bin))
     return None if found is None else Path(found).absolute()
+
+
+def remedy(missing: Sequence[str]) -> str:
+    """What to do about programs that are missing where they were looked for."""
+    elsewhere = [find_program(name) for name in missing]
+    if None in elsewhere:
+        return INSTALL
+    return f"{', '.join(map(str, elsewhere))} on PATH would be taken without FABRIC_BIN: correct or unset it"
 
 
 def program_version(name: str, path: Path) -> tuple[int, int, str] | None:
@@ -67,15 +85,15 @@ def find_programs(fabric_bin: Path | None = None) -> Programs:
         ProgramMissing: naming all that is missing or too old.
     """
     found = {name: find_program(name, fabric_bin) for name in NEEDED}
-    where = f"in {fabric_bin}" if fabric_bin else "on PATH"
     missing = [name for name, path in found.items() if path is None]
     if missing:
-        raise ProgramMissing(f"not {where}: {', '.join(missing)}; {_HINT}")
+        where = f"in {fabric_bin} (FABRIC_BIN)" if fabric_bin else "on PATH"
+        raise ProgramMissing(f"not {where}: {', '.join(missing)}; {remedy(missing)}")
     paths = {name: path for name, path in found.items() if path is not None}
     version = program_version("peer", paths["peer"])
     if version is None or version[:2] < OLDEST:
         said = "says no version" if version is None else f"is {version[0]}.{version[1]}.{version[2]}"
-        raise ProgramMissing(f"{paths['peer']} {said}; {_HINT}")
+        raise ProgramMissing(f"{paths['peer']} {said}; {INSTALL}")
     return Programs(**paths)
 
 
@@ -100,7 +118,7 @@ def run_program(
             words, capture_output=True, timeout=timeout_s, check=False, env=clean | dict(environment or {})
         )
     except OSError as error:
-        raise ProgramMissing(f"{words[0]} cannot be run: {error.strerror}; {_HINT}") from error
+        raise ProgramMissing(f"{words[0]} cannot be run: {error.strerror}; {INSTALL}") from error
     except subprocess.TimeoutExpired as error:
         raise CommandTimedOut(f"{name}: no end after {timeout_s:g} s") from error
     if done.returncode != 0:

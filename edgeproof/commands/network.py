@@ -10,6 +10,7 @@ import typer
 
 from edgeproof.commands.network_care import app as care
 from edgeproof.commands.network_common import (
+    BESIDE,
     EXIT_CODES,
     ROOT,
     HostOption,
@@ -119,11 +120,12 @@ def logs(
     ] = 10,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
-    """Show the ends of the processes' logs, the keeper's too."""
+    """Show the ends of the processes' logs, the keeper's too, and those of what `edgeproof run` starts."""
     from network.errors import NetworkError
+    from network.layout import Layout
     from network.logs import follow_logs, log_files, tail
 
-    files = log_files(root, names or [])
+    files = log_files([Layout.of(root).logs, root / "state" / "logs"], names or [])
     if not files:
         wanted = f" of {', '.join(names)}" if names else ""
         raise NetworkError(f"{root} has no logs{wanted}; `edgeproof network status` lists the processes")
@@ -221,9 +223,13 @@ def clean(
 def _by_host(root: Path, names: list[str]) -> dict[str, list[str]]:
     from network.errors import NetworkError
 
-    hosts = {process.name: process.host for process in look(root, "")}
+    found = look(root, "")
+    hosts = {process.name: process.host for process in found if process.kind not in BESIDE}
+    others = {process.name for process in found} - hosts.keys()
     chosen: dict[str, list[str]] = {}
     for name in names:
+        if name in others:
+            raise NetworkError(f"{name} is none of the network's own processes: end it where it was started")
         if name not in hosts:
             raise NetworkError(f"no process is called {name!r}; there are {', '.join(hosts)}")
         chosen.setdefault(hosts[name], []).append(name)

@@ -123,10 +123,14 @@ def renew(
     from network.renewal import holders
     from network.renewal import renew as certify
 
-    soon = timedelta(days=within)
-    done = certify(
-        root, names or [], new_keys=new_keys, within=soon, host=host or None, progress=progress_lines()
-    )
+    soon, progress = timedelta(days=within), progress_lines()
+    try:
+        done = certify(
+            root, names or [], new_keys=new_keys, within=soon, host=host or None, progress=progress
+        )
+    except KeyboardInterrupt:
+        progress("Stopped. What was renewed is kept: `edgeproof network up` finishes this")
+        raise
     for status in done:
         typer.echo(f"{status.name}: until {status.valid_until:%Y-%m-%d}")
     if not done:

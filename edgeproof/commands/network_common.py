@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from network.topology import Topology
 
 __all__ = [
+    "BESIDE",
     "EXIT_CODES",
     "ROOT",
     "HostOption",
@@ -33,6 +34,8 @@ __all__ = [
 ]
 
 ROOT: Final = Path("build/network")
+BESIDE: Final = ("keeper", "supervisor", "service")
+"""Kinds of processes that are not the network's own."""
 EXIT_CODES: Final = "Exit codes: 0 done; 1 failed, and one line says why and what to do; 2 wrong usage."
 RootOption = Annotated[Path, typer.Option(help="Folder of the network; it is a deployment's folder too.")]
 TopologyOption = Annotated[
@@ -150,7 +153,7 @@ def print_table(found: list[ProcessStatus]) -> None:
     for row in rows:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     # The network's own; who looks after them, and after gateways and the like, is told apart.
-    own = [process for process in found if process.kind not in ("keeper", "supervisor", "service")]
+    own = [process for process in found if process.kind not in BESIDE]
     others = "".join(f", {process.name}" for process in found if process not in own)
     memory = sum(process.memory_bytes for process in found) / 2**20
     typer.echo(

@@ -193,6 +193,8 @@ def test_a_running_network_is_shown_and_up_again_changes_nothing(fabric_network:
     assert logs.returncode == 0
     assert len(logs.stdout.splitlines()) == 3
     assert all(line.startswith("edge-a.orderer.") for line in logs.stdout.splitlines())
+    refused = network("restart", "keeper.local", *root)
+    assert (refused.returncode, "none of the network's own processes" in refused.stderr) == (1, True)
     known = network("identities", *root)
     assert known.returncode == 0
     assert "identities/edge-a-owner/anchor-signer" in known.stdout

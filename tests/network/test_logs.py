@@ -11,8 +11,12 @@ def test_the_ends_of_the_chosen_logs(tmp_path: Path) -> None:
     for name in ("a.peer.x", "a.orderer.y"):
         (logs / f"{name}.log").write_text("".join(f"{name} {n}\n" for n in range(20_000)))
     (logs / "a.peer.x.log.1").write_text("old\n")
-    assert [file.stem for file in log_files(tmp_path, [])] == ["a.orderer.y", "a.peer.x"]
-    (file,) = log_files(tmp_path, ["peer"])
+    others = tmp_path / "others"
+    assert [file.stem for file in log_files([others, logs], [])] == ["a.orderer.y", "a.peer.x"]
+    others.mkdir()
+    (others / "a.gateway.log").touch()
+    assert [file.stem for file in log_files([logs, others], [])] == ["a.gateway", "a.orderer.y", "a.peer.x"]
+    (file,) = log_files([logs, others], ["peer"])
     assert tail(file, 2) == ["a.peer.x 19998", "a.peer.x 19999"]
     assert len(tail(file, 10_000)) == 10_000
     assert len(tail(file, 10**6)) == 20_000

@@ -48,6 +48,17 @@ def test_all_that_is_missing_is_named(tmp_path: Path) -> None:
         find_programs(tmp_path)
 
 
+def test_programs_that_are_elsewhere_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    found = release(tmp_path / "bin", "3.1.5")
+    monkeypatch.setenv("PATH", str(found))
+    with pytest.raises(ProgramMissing, match=rf"not in {tmp_path} .*{found}/peer.*correct or unset it"):
+        find_programs(tmp_path)
+    (found / "peer").unlink()
+    with pytest.raises(ProgramMissing, match="install Hyperledger Fabric"):
+        find_programs(tmp_path)
+
+
 def test_a_refusal_carries_the_end_of_what_was_said(tmp_path: Path) -> None:
     tool = make(tmp_path, "peer", "echo out; echo 'no such channel' >&2; exit 3")
     with pytest.raises(CommandFailed, match=r"(?s)peer channel join: exit 3.*no such channel"):
