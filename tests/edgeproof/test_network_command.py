@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from fleet_processes import free_port
 from prepared_network import prepared
 
 from edgeproof import cli
@@ -155,11 +156,12 @@ def test_clean_removes_networks_alone(tmp_path: Path) -> None:
 def test_one_run_a_deployment_and_down_ends_it(tmp_path: Path) -> None:
     folder = str(tmp_path / "mine")
     assert run("init", "--deployment", folder, "--edges", "1").returncode == 0
-    command = [sys.executable, "-m", "edgeproof", "run", "--deployment", folder, "--port", "21890"]
+    port, other = str(free_port()), str(free_port())
+    command = [sys.executable, "-m", "edgeproof", "run", "--deployment", folder, "--port", port]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None
         assert "Starting" in first.stdout.readline()
-        second = run("run", "--deployment", folder, "--port", "21895")
+        second = run("run", "--deployment", folder, "--port", other)
         assert second.returncode == 1
         assert f"supervised by process {first.pid} already" in second.stderr
         started = time.monotonic()

@@ -34,7 +34,7 @@ from identity import (
 )
 from identity.files import write_file, write_private_key
 
-pytestmark = pytest.mark.fabric
+pytestmark = pytest.mark.fabric(own_network=True)
 
 
 def _tool(name: str) -> str:

@@ -38,7 +38,7 @@ from network.topology_file import dump_topology, load_topology, named_topology
 from network.updates import read_configuration
 from protocol.commitments import authorisation_bytes
 
-pytestmark = pytest.mark.fabric
+pytestmark = pytest.mark.fabric(own_network=True)
 
 
 def dev() -> Topology:
@@ -118,6 +118,7 @@ def killed_at(root: Path, words: str, call: str) -> None:
     process.stdout.close()
 
 
+@pytest.mark.fabric
 def test_every_chain_has_taken_a_transaction(fabric_network: Network) -> None:
     for chain in fabric_network.topology.chains:
         probe(fabric_network, chain.chain)

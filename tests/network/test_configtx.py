@@ -20,7 +20,7 @@ from network.programs import find_programs
 from network.topology import Batch, ChainSpec, Topology
 from protocol.configuration import Configuration
 
-pytestmark = pytest.mark.fabric
+pytestmark = pytest.mark.fabric(own_network=True)
 
 Prepared = tuple[Layout, Topology]
 

@@ -40,7 +40,7 @@ from network.renewal import identities
 from network.topology_file import load_topology, named_topology
 from network.updates import read_configuration
 
-pytestmark = pytest.mark.fabric
+pytestmark = pytest.mark.fabric(own_network=True)
 
 EDGE, MAIN, OWNER = "edge-a", "main", "edge-a-owner"
 ORDERERS = {MAIN: {"cloud-operator": 2, "cloud-auditor": 2}, EDGE: {"edge-a-orderer": 3}}

@@ -29,7 +29,7 @@ from network.snapshots import restore, snapshot
 from network.status import status
 from network.topology_file import load_topology, named_topology
 
-pytestmark = [pytest.mark.fabric, pytest.mark.slow]
+pytestmark = [pytest.mark.fabric(own_network=True), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

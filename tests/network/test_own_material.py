@@ -182,7 +182,7 @@ def bring_along(layout: Layout, msp_id: str, made: Path, members: Path, nodes: t
             )
 
 
-@pytest.mark.fabric
+@pytest.mark.fabric(own_network=True)
 def test_a_network_with_cryptogens_identities(tmp_path: Path) -> None:
     from edgeproof.ready import probe
 

@@ -1,37 +1,23 @@
-"""How several processes share the suite: one has every test of real Fabric, and so the one network.
+"""How several processes share the suite: one has every test of the one real Fabric network.
 
-All others go by file, as fixtures are made once a file. pytest-xdist's own groups are kept in an attribute
-that pytest 9.2 no longer has; so what goes together follows from names here.
+All others go by file, as fixtures are made once a file; tests that bring up a network of their own are among
+them. The process that hands the tests out knows their names alone, so each worker marks them there, as
+pytest-xdist does for its own groups (which it keeps in an attribute that pytest 9.2 no longer has).
 """
 
 from __future__ import annotations
 
-import re
-from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-_ROOT = Path(__file__).resolve().parents[2]
-_FABRIC = "fabric"
-_PARAMETER = re.compile(r"\[(?:.*-)?fabric(?:-.*)?\]")
-
-
-def needs_network(nodeid: str) -> bool:
-    """Whether a test is of real Fabric: its file marks it so, or it is the ``fabric`` one of a series."""
-    return _marks(nodeid.partition("::")[0]) or _PARAMETER.search(nodeid) is not None
-
-
-@cache
-def _marks(file: str) -> bool:
-    return "mark.fabric" in (_ROOT / file).read_text("utf-8")
+_SHARED: Final = "@fabric"
 
 
 class _Scheduling(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
-        return _FABRIC if needs_network(nodeid) else nodeid.partition("::")[0]
+        return _SHARED if nodeid.endswith(_SHARED) else nodeid.partition("::")[0]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -39,11 +25,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     return _Scheduling(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    astray = [
-        item.nodeid
-        for item in items
-        if item.get_closest_marker(_FABRIC) is not None and not needs_network(item.nodeid)
-    ]
-    if astray:
-        raise pytest.UsageError(f"tests of real Fabric that do not say so by their file or name: {astray}")
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        mark = item.get_closest_marker("fabric")
+        shared = mark is not None and not mark.kwargs.get("own_network", False)
+        if "fabric_network" in getattr(item, "fixturenames", ()) and not shared:
+            raise pytest.UsageError(f"{item.nodeid} uses the one network and is not marked so")
+        if shared and hasattr(config, "workerinput"):
+            item._nodeid += _SHARED
