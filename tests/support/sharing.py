@@ -8,6 +8,7 @@ that pytest 9.2 no longer has; so the marks are read from the files.
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -63,6 +64,12 @@ def _shared(marks: Iterable[ast.expr]) -> Iterator[bool]:
 class _Scheduling(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         return _FABRIC if needs_network(nodeid) else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than processors: much of the suite waits, for processes, blocks and disks."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.hookimpl(optionalhook=True)
