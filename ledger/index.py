@@ -371,10 +371,13 @@ class ChainIndex:
             return ChainState(self.chain, self.parameters, main=self._main)
         try:
             snapshot = decode(ChainStateSnapshot, row[0])
+            # Bounded above too: another process may have gone on since the snapshot was read.
             primes = tuple(
                 bytes(entry[0])
                 for entry in self._file.all(
-                    "SELECT prime FROM element WHERE number > ? ORDER BY number", snapshot.anchored
+                    "SELECT prime FROM element WHERE number > ? AND number <= ? ORDER BY number",
+                    snapshot.anchored,
+                    snapshot.elements,
                 )
             )
             return ChainState.restore(replace(snapshot, primes=primes), self.parameters)

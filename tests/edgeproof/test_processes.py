@@ -62,9 +62,9 @@ def test_services_that_are_started_by_hand_are_entered_and_ended_with_the_rest(t
     root = make_deployment(tmp_path / "deployment", Plan.standard(1)).root
     serve = (sys.executable, "-m", "edgeproof", "serve")
     commands = [("relay",), ("relay",), ("gateway", "--edge", "edge-a", "--port", "0")]
+    said = (tmp_path / "said").open("w")
     started = [
-        subprocess.Popen([*serve, *words, "--deployment", str(root)], stderr=subprocess.DEVNULL)
-        for words in commands
+        subprocess.Popen([*serve, *words, "--deployment", str(root)], stderr=said) for words in commands
     ]
     try:
         names = {
@@ -78,7 +78,7 @@ def test_services_that_are_started_by_hand_are_entered_and_ended_with_the_rest(t
         def until(holds: Callable[[], bool]) -> None:
             end = time.monotonic() + 60
             while not holds():
-                assert time.monotonic() < end
+                assert time.monotonic() < end, (entered(), (tmp_path / "said").read_text())
                 time.sleep(0.05)
 
         until(lambda: entered() == names and children(started[-1].pid) != [])
@@ -102,3 +102,4 @@ def test_services_that_are_started_by_hand_are_entered_and_ended_with_the_rest(t
         for one in started:
             one.kill()
             one.wait()
+        said.close()

@@ -23,6 +23,7 @@ from chaincode.payloads import decode_result
 from identity.keys import KeyPair
 from identity.roles import Role
 from ledger.index import ChainIndex
+from ledger.index_file import IndexFile
 from ledger.lookups import ANCHOR
 from ledger.proof_errors import ChainDiverged, IndexDamaged, NotIndexed, Pending
 from protocol.chainstate import ChainState
@@ -134,6 +135,30 @@ def test_an_index_goes_on_where_it_stopped_and_two_share_a_file(world, tmp_path)
     first.close()
     third = fresh(world, "edge-b", path)
     assert third.memberships([1, 2]) == second.memberships([1, 2])
+
+
+def test_an_index_is_opened_while_another_process_goes_on_with_its_file(tmp_path, monkeypatch):
+    """Between the reads of where it stands and of what lies after the last anchor others may write."""
+    world = build_world(tmp_path, ("edge-a",))
+    path = tmp_path / "i"
+    device = world.enrol("edge-a", "late")
+    other = fresh(world, "edge-a", path)
+    stood = other.height
+    world.submit_contents(device, [b"1", b"2"])
+    read = IndexFile.one
+
+    def one_and_then_others_write(file, sql, *values):
+        row = read(file, sql, *values)
+        if file is not other._file and "snapshot" in sql:
+            other.sync()
+        return row
+
+    monkeypatch.setattr(IndexFile, "one", one_and_then_others_write)
+    late = ChainIndex(world.chains["edge-a"].ledger, world.parameters["edge-a"], path)
+    assert late.height == stood < other.height
+    late.sync()
+    assert (late.height, late.elements) == (other.height, other.elements)
+    world.close()
 
 
 def test_kept_witnesses_are_bounded_by_whole_ranges(tmp_path):
@@ -328,6 +353,7 @@ from ledger.embedded import EmbeddedLedger
 from identity.keys import KeyPair
 from identity.roles import Role
 from ledger.index import ChainIndex
+from ledger.index_file import IndexFile
 from world import DEALER
 ledger = EmbeddedLedger(Path({chain!r}))
 index = ChainIndex(ledger, Parameters(DEALER, "edge-a"), Path({index!r}))
