@@ -126,7 +126,7 @@ def test_impatient_follower_leaves_alone(chain: TestChain) -> None:
         with foreign_lock(chain):
             leader = pool.submit(chain.ledger.submit, Put("leader", "1"))
             queued(chain, 1)
-            impatient = pool.submit(chain.ledger.submit, Put("impatient", "1"), timeout=0.1)
+            impatient = pool.submit(chain.ledger.submit, Put("impatient", "1"), timeout=2)
             queued(chain, 2)
             patient = pool.submit(chain.ledger.submit, Put("patient", "1"))
             with pytest.raises(Unavailable, match="queue"):
@@ -139,7 +139,7 @@ def test_impatient_follower_leaves_alone(chain: TestChain) -> None:
 def test_impatient_leader_hands_over(chain: TestChain) -> None:
     with ThreadPoolExecutor(2) as pool:
         with foreign_lock(chain):
-            leader = pool.submit(chain.ledger.submit, Put("leader", "1"), timeout=0.2)
+            leader = pool.submit(chain.ledger.submit, Put("leader", "1"), timeout=2)
             queued(chain, 1)
             follower = pool.submit(chain.ledger.submit, Put("follower", "1"))
             with pytest.raises(Unavailable):
